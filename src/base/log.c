@@ -1,0 +1,162 @@
+/* See log.h. A line is put together in a fixed buffer and leaves in one write(). */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static atomic_int level_most = LOG_LEVEL_INFO;
+static atomic_bool as_json;
+static log_sink_fn sink;
+static void *sink_ctx;
+
+struct line {
+	char text[LOG_LINE_MAX];
+	size_t n;
+};
+
+void log_setup(enum log_level most, bool json)
+{
+	atomic_store(&level_most, most);
+	atomic_store(&as_json, json);
+}
+
+void log_set_sink(log_sink_fn fn, void *ctx)
+{
+	sink = fn;
+	sink_ctx = ctx;
+}
+
+const char *log_num(char out[24], int64_t n)
+{
+	snprintf(out, 24, "%lld", (long long)n);
+	return out;
+}
+
+static const char *level_name(enum log_level level)
+{
+	switch (level) {
+	case LOG_LEVEL_ERROR:
+		return "error";
+	case LOG_LEVEL_WARN:
+		return "warn";
+	case LOG_LEVEL_INFO:
+		return "info";
+	case LOG_LEVEL_DEBUG:
+		return "debug";
+	}
+	return "?";
+}
+
+/* Room is always kept for the closing "}" and the newline. */
+static void put(struct line *l, const char *s, size_t n)
+{
+	size_t room = sizeof(l->text) - 8 - l->n;
+	if (n > room)
+		n = room;
+	memcpy(l->text + l->n, s, n);
+	l->n += n;
+}
+
+static void puts_raw(struct line *l, const char *s)
+{
+	put(l, s, strlen(s));
+}
+
+static void put_quoted(struct line *l, const char *s)
+{
+	puts_raw(l, "\"");
+	for (; *s && l->n + 16 < sizeof(l->text); s++) {
+		unsigned char c = (unsigned char)*s;
+		char esc[8];
+		if (c == '"' || c == '\\')
+			put(l, (char[]){'\\', (char)c}, 2);
+		else if (c < 0x20 || c == 0x7f)
+			put(l, esc, (size_t)snprintf(esc, sizeof(esc), "\\u%04x", c));
+		else
+			put(l, s, 1);
+	}
+	puts_raw(l, "\"");
+}
+
+static bool is_plain(const char *s)
+{
+	for (const char *p = s; *p; p++) {
+		if ((unsigned char)*p <= 0x20 || *p == '"' || *p == '\\' || *p == 0x7f || *p == '=')
+			return false;
+	}
+	return *s != 0;
+}
+
+static void put_pair(struct line *l, bool json, const char *key, const char *value)
+{
+	if (json) {
+		puts_raw(l, ",");
+		put_quoted(l, key);
+		puts_raw(l, ":");
+		put_quoted(l, value);
+		return;
+	}
+	puts_raw(l, " ");
+	puts_raw(l, key);
+	puts_raw(l, "=");
+	if (is_plain(value))
+		puts_raw(l, value);
+	else
+		put_quoted(l, value);
+}
+
+static void put_start(struct line *l, bool json, const char *level, const char *area,
+	const char *event)
+{
+	struct timespec ts;
+	struct tm tm;
+	char when[40];
+	clock_gettime(CLOCK_REALTIME, &ts);
+	gmtime_r(&ts.tv_sec, &tm);
+	size_t n = strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(when + n, sizeof(when) - n, ".%03dZ", (int)(ts.tv_nsec / 1000000));
+	if (!json) {
+		puts_raw(l, when);
+		puts_raw(l, " ");
+		puts_raw(l, level);
+		puts_raw(l, " ");
+		puts_raw(l, area);
+		puts_raw(l, ": ");
+		puts_raw(l, event);
+		return;
+	}
+	puts_raw(l, "{\"time\":");
+	put_quoted(l, when);
+	put_pair(l, true, "level", level);
+	put_pair(l, true, "area", area);
+	put_pair(l, true, "event", event);
+}
+
+void log_event(enum log_level level, const char *area, const char *event, ...)
+{
+	if ((int)level > atomic_load_explicit(&level_most, memory_order_relaxed))
+		return;
+	bool json = atomic_load_explicit(&as_json, memory_order_relaxed);
+	struct line l;
+	l.n = 0;
+	put_start(&l, json, level_name(level), area, event);
+	va_list ap;
+	va_start(ap, event);
+	for (const char *key; (key = va_arg(ap, const char *));) {
+		const char *value = va_arg(ap, const char *);
+		if (value)
+			put_pair(&l, json, key, value);
+	}
+	va_end(ap);
+	if (json)
+		l.text[l.n++] = '}';
+	l.text[l.n] = '\n';
+	ssize_t rc = write(STDERR_FILENO, l.text, l.n + 1);
+	(void)rc; /* nowhere left to say it */
+	if (sink)
+		sink(sink_ctx, level, l.text, l.n);
+}

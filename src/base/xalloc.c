@@ -1,0 +1,69 @@
+/* Allocation that cannot fail, and forgetting that cannot be optimised away. */
+#include "base/xalloc.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *alive(void *p)
+{
+	if (!p) {
+		fputs("out of memory\n", stderr);
+		abort();
+	}
+	return p;
+}
+
+void *xcalloc(size_t n, size_t size)
+{
+	return alive(calloc(n ? n : 1, size ? size : 1));
+}
+
+void *xrealloc(void *p, size_t n, size_t size)
+{
+	if (size && n > SIZE_MAX / size)
+		alive(NULL);
+	size_t total = n * size;
+	return alive(realloc(p, total ? total : 1));
+}
+
+char *xstrdup(const char *s)
+{
+	return alive(strdup(s));
+}
+
+char *xstrndup(const char *s, size_t n)
+{
+	return alive(strndup(s, n));
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+	char *s = NULL;
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vasprintf(&s, fmt, ap);
+	va_end(ap);
+	return alive(n < 0 ? NULL : s);
+}
+
+void wipe(void *p, size_t n)
+{
+	if (n)
+		explicit_bzero(p, n);
+}
+
+void free_secret(void *p, size_t n)
+{
+	if (!p)
+		return;
+	wipe(p, n);
+	free(p);
+}
+
+void free_secret_str(char *s)
+{
+	if (s)
+		free_secret(s, strlen(s));
+}

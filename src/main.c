@@ -1,0 +1,5 @@
+/* lanthornd: the parent process. */
+int main(void)
+{
+	return 0;
+}

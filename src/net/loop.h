@@ -1,0 +1,57 @@
+/* One event loop and its thread: timers, posted jobs, deferred calls. The only thing another thread
+ * may do with a loop is loop_post() and loop_stop(). Hides libuv from the layers above. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct loop;
+struct uv_loop_s;
+
+int loop_new(struct loop **out, struct err *e);
+/* Closes what is still open; the loop must not be running. */
+void loop_free(struct loop *loop);
+/* Runs until loop_stop(). The calling thread owns the loop from here on. */
+void loop_run(struct loop *loop);
+/* Any thread. Idempotent. */
+void loop_stop(struct loop *loop);
+/* For net/ alone. */
+struct uv_loop_s *loop_uv(struct loop *loop);
+/* Milliseconds, monotonic, cached once a turn. */
+uint64_t loop_now_ms(struct loop *loop);
+
+/* A job: embed it, get back by container_of. `run` is called once on the loop's thread, or
+ * `cancel` (may be NULL) once when the loop stops first. Either must free it. */
+struct job {
+	struct job *next;
+	void (*run)(struct job *job);
+	void (*cancel)(struct job *job);
+};
+
+/* Run `job` on `loop`, in order of posting, after this returns. Any thread. Takes `job`.
+ * -ECANCELED once the loop is stopping; `cancel` has then been called. */
+int loop_post(struct loop *loop, struct job *job);
+
+/* A timer: embed it. One-shot; arm again in the callback to repeat. Owned by the loop's thread. */
+struct timer;
+typedef void (*timer_fn)(struct timer *t);
+struct timer {
+	struct loop *loop;
+	timer_fn fn;
+	uint64_t at_ms; /* loop_now_ms() clock; 0: not armed */
+	size_t slot;	/* in the loop's heap */
+};
+
+/* No allocation until armed. */
+void timer_init(struct timer *t, struct loop *loop, timer_fn fn);
+/* (Re)arm to fire once, `ms` from now. Moving a deadline is O(log n). */
+void timer_arm(struct timer *t, uint64_t ms);
+/* Idempotent. Must be called before the memory goes. */
+void timer_cancel(struct timer *t);
+
+/* Signals, on the thread that runs the loop: `fn` is called on the loop. One handler a signal. */
+typedef void (*loop_signal_fn)(void *ctx, int signum);
+int loop_on_signal(struct loop *loop, int signum, loop_signal_fn fn, void *ctx, struct err *e);
