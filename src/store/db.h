@@ -1,0 +1,73 @@
+/* One SQLite file: opened with WAL, synchronous=FULL, foreign keys and mode 0600, its schema
+ * brought up to date by PRAGMA user_version. A handle belongs to one thread. Every function of the
+ * row modules (users, invites, sessions, devices, device_tokens, certs, meta, audit; ledger,
+ * published, attempts) works on such a handle and returns:
+ *
+ *   0 done · -ENOENT no such row · -EEXIST it is there already · -EINVAL what the caller gave is
+ *   not valid · -ENOSPC disk full · -EROFS read-only · -EBUSY another process holds the file ·
+ *   -EIO anything else; the words in `e` say more.
+ *
+ * A function that lists gives a heap array that the caller passes to free(), NULL for no rows.
+ * One that writes more than one row does so in one transaction, or inside the caller's. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct buf;
+struct db;
+struct sqlite3_stmt;
+
+enum db_kind { DB_GATE, DB_STEWARD };
+
+/* Open or make the file. A file of a newer program, of the other kind, or a damaged one is -EINVAL
+ * and stays untouched. The directory must exist. */
+int db_open(struct db **out, const char *path, enum db_kind kind, struct err *e);
+/* NULL is accepted. Rolls back what was not committed. */
+void db_close(struct db *db);
+
+/* Transactions nest: only the outermost writes, and a rollback inside undoes all of it. After a
+ * failed call inside: db_rollback. */
+int db_begin(struct db *db, struct err *e);
+int db_commit(struct db *db, struct err *e);
+void db_rollback(struct db *db);
+
+/* Let the file grow no further than `pages` of 4 KiB; then writes are -ENOSPC. 0: no bound. */
+int db_limit_pages(struct db *db, unsigned pages, struct err *e);
+
+/* --- for the row modules ---------------------------------------------------------------------
+ * `types` has one letter per `?` of `sql`, followed by its arguments: t const char * (NULL: SQL
+ * NULL), i int64_t, b const void * and size_t (NULL pointer: SQL NULL). `sql` must be a literal:
+ * the prepared statement is kept under its address. */
+
+/* Run a statement that gives no rows. Returns the number of rows changed, or a negative code. */
+int db_run(struct db *db, struct err *e, const char *sql, const char *types, ...);
+/* Start one that does; end it with db_end whatever happens. */
+int db_query(struct db *db, struct err *e, struct sqlite3_stmt **st, const char *sql,
+	const char *types, ...);
+/* 1 a row, 0 no more, negative. */
+int db_step(struct db *db, struct sqlite3_stmt *st, struct err *e);
+void db_end(struct sqlite3_stmt *st);
+/* The same for at most one row: 0 with the row ready, -ENOENT with "no such WHAT". */
+int db_row(struct db *db, struct sqlite3_stmt *st, const char *what, struct err *e);
+
+int64_t db_int(struct sqlite3_stmt *st, int column);
+/* Copies; a text that does not fit ends up empty. NULL gives "". */
+void db_text(struct sqlite3_stmt *st, int column, char *dst, size_t size);
+/* Exactly `n` bytes: true; else `dst` is zeroed and false. */
+bool db_blob(struct sqlite3_stmt *st, int column, void *dst, size_t n);
+/* Append to `out`. */
+int db_blob_buf(struct sqlite3_stmt *st, int column, struct buf *out);
+int64_t db_last_id(struct db *db);
+
+/* Collect all rows: calls `fill` on a zeroed element of `size` bytes for each. */
+typedef void (*db_fill_fn)(struct sqlite3_stmt *st, void *row);
+struct db_rows {
+	void *rows;
+	size_t n, size;
+	db_fill_fn fill;
+};
+int db_collect(struct db *db, struct sqlite3_stmt *st, struct db_rows *r, struct err *e);

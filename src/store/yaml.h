@@ -1,0 +1,35 @@
+/* A strict, bounded reader of YAML: one document of mappings, sequences and scalars, as a tree with
+ * line numbers. What makes YAML surprising (anchors, aliases, tags, duplicate keys, several
+ * documents, keys that are no scalars) is refused with file, line, column and words. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+#define YAML_FILE_MAX (256 * 1024)
+#define YAML_DEPTH_MAX 8
+#define YAML_NODES_MAX 10000
+
+enum yaml_kind { YAML_SCALAR, YAML_MAP, YAML_LIST };
+
+/* Children hang in file order on `first` → `next`. A child of a map has its `key`. */
+struct yaml {
+	enum yaml_kind kind;
+	unsigned line, column; /* from 1; of the key, where there is one */
+	char *key;
+	char *text;       /* of a scalar; "" for an empty one. Never holds a NUL byte inside */
+	unsigned plain;   /* 1: a scalar without quotes, so `~`, `null` and nothing mean absent */
+	unsigned n_items; /* children */
+	struct yaml *first, *next;
+};
+
+/* Parse `n` bytes; `name` stands for the file in messages, which read "NAME:LINE:COLUMN: words".
+ * `*out` is NULL for an empty document. 0, -EINVAL, or -E2BIG for a limit. */
+int yaml_parse(struct yaml **out, const char *name, const void *p, size_t n, struct err *e);
+void yaml_free(struct yaml *y);
+
+/* The child of map `y` under `key`, or NULL. */
+struct yaml *yaml_get(const struct yaml *y, const char *key);
+/* True for a plain scalar that says nothing: empty, `~` or `null`. */
+int yaml_is_null(const struct yaml *y);
