@@ -21,6 +21,7 @@ struct dnsask_opts {
 	bool recursion_desired;
 	uint64_t deadline_ms;
 };
-struct dnsask *dnsask_start(struct loop *loop, const struct dnsask_opts *o, dnsask_fn fn, void *ctx);
+struct dnsask *dnsask_start(
+	struct loop *loop, const struct dnsask_opts *o, dnsask_fn fn, void *ctx);
 /* No callback follows. */
 void dnsask_cancel(struct dnsask *q);

@@ -1,5 +1,6 @@
-/* DNS messages on the wire (RFC 1035), dynamic updates (RFC 2136) and TSIG (RFC 8945): pure, strict,
- * bounded. Names are lower-case text without the final dot; the root is "". Blocking-free. */
+/* DNS messages on the wire (RFC 1035), dynamic updates (RFC 2136) and TSIG (RFC 8945): pure,
+ * strict, bounded. Names are lower-case text without the final dot; the root is "". Blocking-free.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -45,7 +46,8 @@ struct dns_rr {
 	char name[DNS_NAME_MAX];
 	uint16_t type, class;
 	uint32_t ttl;
-	/* A/AAAA: the literal; NS/CNAME/SOA(mname): the name; TXT: strings joined; else "" */
+	/* A/AAAA: the literal; NS/CNAME/SOA(mname): the name; TXT: strings joined, "" when they
+	 * do not fit or hold a NUL; else "" */
 	char text[DNS_RDATA_MAX];
 	uint8_t section; /* 1 answer, 2 authority, 3 additional */
 };
@@ -54,9 +56,10 @@ struct dns_rr {
 
 struct dns_reply {
 	uint16_t id;
-	uint8_t rcode;
+	uint8_t rcode; /* with EDNS's upper bits; 255 and above: 255 */
+	/* Truncated by the server: no records are given (RFC 2181 §9). */
 	bool authoritative, truncated;
-	unsigned n_rrs; /* further ones are left out and `truncated` set */
+	unsigned n_rrs; /* further ones are left out and `truncated` set; OPT is not counted */
 	struct dns_rr rrs[DNS_RRS_MAX];
 };
 
@@ -68,7 +71,7 @@ int dns_query_encode(uint8_t *out, size_t size, uint16_t id, const char *name, e
 int dns_reply_decode(struct dns_reply *r, const uint8_t *p, size_t n, uint16_t id, const char *name,
 	enum dns_type type, struct err *e);
 
-/* One change to one RRset member (RFC 2136 §2.5). */
+/* One change to one RRset member (RFC 2136 §2.5). All changes of a message are in one zone. */
 struct dns_update {
 	const char *zone, *name;
 	enum dns_type type; /* A, AAAA, TXT */
@@ -76,8 +79,9 @@ struct dns_update {
 	const char *value;
 	enum { DNS_ADD, DNS_DELETE_VALUE, DNS_DELETE_RRSET } op;
 };
-int dns_update_encode(uint8_t *out, size_t size, uint16_t id, const struct dns_update *u,
-	size_t n_updates);
+/* Returns the length, -EINVAL for names, types or values that cannot be, or -ENOBUFS. */
+int dns_update_encode(
+	uint8_t *out, size_t size, uint16_t id, const struct dns_update *u, size_t n_updates);
 /* id and rcode of an update's answer. */
 int dns_update_reply(const uint8_t *p, size_t n, uint16_t id, uint8_t *rcode, struct err *e);
 /* Words for people: "the server refused (REFUSED): …". */
@@ -93,7 +97,8 @@ struct tsig_key {
  * length. `now`: Unix seconds. */
 int tsig_sign(uint8_t *msg, size_t n, size_t size, const struct tsig_key *key, int64_t now,
 	uint8_t mac[64], size_t *mac_len);
-/* Verify the answer's TSIG against the request's MAC (RFC 8945 §5.3). -EBADMSG, -EKEYREJECTED; `e` tells
- * BADKEY, BADSIG and BADTIME apart, with the clocks' difference. */
+/* Verify the answer's TSIG against the request's MAC (RFC 8945 §5.3). -EBADMSG: none, damaged or
+ * forged; -EKEYREJECTED: the server says BADKEY or BADSIG (such answers are unsigned); -ETIME:
+ * BADTIME or our own clock, with the difference in `e`. */
 int tsig_verify(const uint8_t *msg, size_t n, const struct tsig_key *key, int64_t now,
 	const uint8_t *req_mac, size_t req_mac_len, struct err *e);
