@@ -66,33 +66,62 @@ static void puts_raw(struct line *l, const char *s)
 	put(l, s, strlen(s));
 }
 
+/* Bytes of the character at `s` that may stand as it is, or 0: not UTF-8 (RFC 3629), or a C1
+ * control, which some terminals obey. */
+static size_t utf8_len(const unsigned char *s)
+{
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	size_t n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+	bool surrogate = s[0] == 0xed && s[1] > 0x9f;
+	bool beyond = s[0] == 0xf4 && s[1] > 0x8f;
+	bool c1 = s[0] == 0xc2 && s[1] < 0xa0;
+	return overlong || surrogate || beyond || c1 ? 0 : n;
+}
+
+/* One character, escaped where needed; returns how many bytes of `s` it took. */
+static size_t put_char(struct line *l, const char *s)
+{
+	unsigned char c = (unsigned char)*s;
+	char esc[8];
+	size_t n = c < 0x80 ? 1 : utf8_len((const unsigned char *)s);
+	if (c == '"' || c == '\\')
+		put(l, (char[]){'\\', (char)c}, 2);
+	else if (c < 0x20 || c == 0x7f || n == 0)
+		put(l, esc, (size_t)snprintf(esc, sizeof(esc), "\\u%04x", c));
+	else
+		put(l, s, n);
+	return n ? n : 1;
+}
+
 static void put_quoted(struct line *l, const char *s)
 {
 	puts_raw(l, "\"");
-	for (; *s && l->n + 16 < sizeof(l->text); s++) {
-		unsigned char c = (unsigned char)*s;
-		char esc[8];
-		if (c == '"' || c == '\\')
-			put(l, (char[]){'\\', (char)c}, 2);
-		else if (c < 0x20 || c == 0x7f)
-			put(l, esc, (size_t)snprintf(esc, sizeof(esc), "\\u%04x", c));
-		else
-			put(l, s, 1);
-	}
+	while (*s && l->n + 16 < sizeof(l->text))
+		s += put_char(l, s);
 	puts_raw(l, "\"");
 }
 
 static bool is_plain(const char *s)
 {
 	for (const char *p = s; *p; p++) {
-		if ((unsigned char)*p <= 0x20 || *p == '"' || *p == '\\' || *p == 0x7f || *p == '=')
+		unsigned char c = (unsigned char)*p;
+		if (c <= 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '=')
 			return false;
 	}
 	return *s != 0;
 }
 
+/* A pair whose key and quotes do not fit any more is left out, so that the line stays whole. */
 static void put_pair(struct line *l, bool json, const char *key, const char *value)
 {
+	if (l->n + strlen(key) + 32 > sizeof(l->text))
+		return;
 	if (json) {
 		puts_raw(l, ",");
 		put_quoted(l, key);
@@ -109,8 +138,8 @@ static void put_pair(struct line *l, bool json, const char *key, const char *val
 		put_quoted(l, value);
 }
 
-static void put_start(struct line *l, bool json, const char *level, const char *area,
-	const char *event)
+static void put_start(
+	struct line *l, bool json, const char *level, const char *area, const char *event)
 {
 	struct timespec ts;
 	struct tm tm;
