@@ -19,9 +19,10 @@ static int read_all(int fd, const char *path, struct buf *out, struct err *e)
 		size_t want = out->cap - out->len < 4096 ? out->cap - out->len : 4096;
 		char probe;
 		if (want == 0)
-			return read(fd, &probe, 1) == 0 ? 0
-							: err_set(e, -EFBIG, "%s is larger than %zu bytes",
-								  path, out->cap);
+			return read(fd, &probe, 1) == 0
+				       ? 0
+				       : err_set(e, -EFBIG, "%s is larger than %zu bytes", path,
+						 out->cap);
 		int rc = buf_reserve(out, want);
 		if (rc < 0)
 			return err_sys(e, rc, "cannot read %s", path);
@@ -64,7 +65,8 @@ int file_read(const char *path, struct buf *out, struct err *e)
 int file_read_secret(const char *path, struct buf *out, struct err *e)
 {
 	int rc = read_file(path, out, true, e);
-	while (rc == 0 && out->len && (out->data[out->len - 1] == '\n' || out->data[out->len - 1] == '\r'))
+	while (rc == 0 && out->len &&
+		(out->data[out->len - 1] == '\n' || out->data[out->len - 1] == '\r'))
 		out->len--;
 	return rc;
 }
@@ -138,8 +140,12 @@ int dir_make(const char *path, mode_t mode, struct err *e)
 			continue;
 		char was = *p;
 		*p = 0;
-		if (mkdir(dir, mode) < 0 && errno != EEXIST)
-			return err_sys(e, -errno, "cannot make folder %s", dir);
+		struct stat st;
+		int rc = mkdir(dir, mode) < 0 ? -errno : 0;
+		if (rc == -EEXIST && stat(dir, &st) == 0)
+			rc = S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+		if (rc < 0)
+			return err_sys(e, rc, "cannot make folder %s", dir);
 		*p = was;
 		if (!was)
 			return 0;
