@@ -6,18 +6,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
-
-#define SESSION_COOKIE "__Host-lanthorn"
-#define SESSION_STATE_COOKIE "__Host-ls"
-
-struct session_row {
-	uint8_t hash[32]; /* SHA-256 of the cookie's text */
-	char host[254];	  /* valid on this host alone */
-	char user[33];
-	int64_t user_id;
-	bool is_admin;
-	int64_t expires_at; /* Unix seconds */
-};
+#include "gate/session_row.h"
 
 struct session {
 	struct session_row row;

@@ -1,0 +1,18 @@
+/* One browser session as the control thread tells it to the loops: what gate/session keeps in its
+ * tables, in a header of its own so that it can stand beside store/sessions. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SESSION_COOKIE "__Host-lanthorn"
+#define SESSION_STATE_COOKIE "__Host-ls"
+
+struct session_row {
+	uint8_t hash[32]; /* SHA-256 of the cookie's text */
+	char host[254];	  /* valid on this host alone */
+	char user[33];
+	int64_t user_id;
+	bool is_admin;
+	int64_t expires_at; /* Unix seconds */
+};
