@@ -310,7 +310,6 @@ int dns_update_reply(const uint8_t *p, size_t n, uint16_t id, uint8_t *rcode, st
 	int rc = get_header(&in, &h, id, OPCODE_UPDATE, e);
 	if (rc < 0)
 		return rc;
-	*rcode = h.flags & 15;
 	/* RFC 2136 §3.8: the sections come back whole or not at all. */
 	for (unsigned i = 0; i < h.counts[0] && !in.bad; i++) {
 		dnswire_name(&in, NULL, DNSWIRE_POINTERS);
@@ -323,6 +322,7 @@ int dns_update_reply(const uint8_t *p, size_t n, uint16_t id, uint8_t *rcode, st
 	}
 	if (in.bad || in.at != in.n)
 		return err_set(e, -EBADMSG, "a damaged answer to a DNS update");
+	*rcode = h.flags & 15;
 	return 0;
 }
 
