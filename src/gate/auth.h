@@ -1,0 +1,39 @@
+/* Sign-in: pages and forms of the base host, the code flow on device hosts, who a request belongs
+ * to. Owns the truth about sessions and feeds the loops' replicas by notify. Control thread only. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "gate/notify.h"
+#include "store/users.h"
+
+struct ask;
+struct auth;
+struct conf;
+struct db;
+struct loop;
+
+struct auth_opts {
+	struct loop *loop;	 /* the control thread's; kept, for timers */
+	struct db *db;		 /* kept */
+	const struct conf *conf; /* auth takes a reference of its own */
+	struct notify notify;
+};
+
+/* Also tells the loops of every session that is still valid, before it returns. */
+int auth_new(struct auth **out, const struct auth_opts *o, struct err *e);
+void auth_free(struct auth *a);
+/* A new configuration counts from now on; auth takes a reference of its own. */
+void auth_set_conf(struct auth *a, const struct conf *conf);
+
+/* A question of ASK_BASE (all but /api/) or ASK_DEVICE. 0: taken, it ends with ask_done() now or
+ * later. -ENOENT: no such page; the ask is still the caller's. */
+int auth_handle(struct auth *a, struct ask *ask);
+/* Whose session does this ASK_BASE request carry? 0, or -EACCES without a live one. */
+int auth_who(struct auth *a, const struct ask *ask, struct user *out);
+
+/* A loop says that a session was used just now. */
+void auth_touched(struct auth *a, const uint8_t hash[32]);
+/* A host is gone (its device was removed): its sessions end in the database and on the loops. */
+void auth_host_removed(struct auth *a, const char *host);
