@@ -3,6 +3,7 @@
  * documents, keys that are no scalars) is refused with file, line, column and words. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -19,17 +20,18 @@ struct yaml {
 	unsigned line, column; /* from 1; of the key, where there is one */
 	char *key;
 	char *text;       /* of a scalar; "" for an empty one. Never holds a NUL byte inside */
-	unsigned plain;   /* 1: a scalar without quotes, so `~`, `null` and nothing mean absent */
+	bool plain;       /* a scalar without quotes */
 	unsigned n_items; /* children */
 	struct yaml *first, *next;
 };
 
 /* Parse `n` bytes; `name` stands for the file in messages, which read "NAME:LINE:COLUMN: words".
  * `*out` is NULL for an empty document. 0, -EINVAL, or -E2BIG for a limit. */
-int yaml_parse(struct yaml **out, const char *name, const void *p, size_t n, struct err *e);
-void yaml_free(struct yaml *y);
+int yaml_tree_parse(struct yaml **out, const char *name, const void *p, size_t n, struct err *e);
+/* Not "yaml_free": libyaml exports that name itself. NULL is accepted. */
+void yaml_tree_free(struct yaml *y);
 
 /* The child of map `y` under `key`, or NULL. */
 struct yaml *yaml_get(const struct yaml *y, const char *key);
 /* True for a plain scalar that says nothing: empty, `~` or `null`. */
-int yaml_is_null(const struct yaml *y);
+bool yaml_is_null(const struct yaml *y);
