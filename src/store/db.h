@@ -38,7 +38,8 @@ void db_rollback(struct db *db);
 /* Let the file grow no further than `pages` of 4 KiB; then writes are -ENOSPC. 0: no bound. */
 int db_limit_pages(struct db *db, unsigned pages, struct err *e);
 
-/* --- for the row modules ---------------------------------------------------------------------
+/* From here on for the row modules only.
+ *
  * `types` has one letter per `?` of `sql`, followed by its arguments: t const char * (NULL: SQL
  * NULL), i int64_t, b const void * and size_t (NULL pointer: SQL NULL). `sql` must be a literal:
  * the prepared statement is kept under its address. */
