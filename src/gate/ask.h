@@ -53,9 +53,9 @@ struct ask_desk {
 };
 
 /* On a worker's loop: become the exchange's handler, gather the body (413 above ASK_BODY_MAX), ask,
- * answer. `desk` is kept. */
+ * answer. `desk` is kept. `exporter`: 32 bytes, or NULL. */
 void ask_exchange(struct exchange *x, enum ask_kind kind, const char *host,
-	const struct ask_desk *desk);
+	const struct ask_desk *desk, const uint8_t *exporter);
 /* On the desk's thread: the answer is complete. Takes `a`. */
 void ask_done(struct ask *a);
 /* Shorthands for the desk: set status, type and body (copied), keeping fields already in a->resp. */

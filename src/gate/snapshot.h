@@ -18,7 +18,7 @@ enum route_kind {
 	ROUTE_UPSTREAM, /* a device reached at a LAN address */
 };
 
-#define ROUTE_EMBED_MAX 8
+#define ROUTE_EMBED_MAX 32
 
 /* One host. Immutable once it is in a snapshot. */
 struct route {
@@ -29,7 +29,7 @@ struct route {
 	char up_host[254];   /* ROUTE_UPSTREAM: IP literal or name */
 	uint16_t up_port;
 	struct tls_client *up_tls; /* NULL: plain HTTP */
-	char embed_from[ROUTE_EMBED_MAX][254]; /* hosts that may embed this one */
+	char *embed_from[ROUTE_EMBED_MAX]; /* hosts that may embed this one; freed with it */
 	unsigned n_embed_from;
 };
 

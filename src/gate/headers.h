@@ -1,0 +1,23 @@
+/* What crosses between browser and device in the heads, and what does not: pure. Gateway cookies and
+ * identity fields never reach a device; a device never sets what belongs to the house. */
+#pragma once
+
+#include "http/msg.h"
+
+struct headers_ctx {
+	const char *peer_addr; /* the client's */
+	const char *user;      /* who is signed in, or NULL */
+	const char *host;      /* authority as the browser sees it, with its port */
+};
+
+/* Turn a browser's request into the one for the device, in place: hop-by-hop fields, the gateway's
+ * cookies, forged Forwarded / X-Forwarded-* / Lanthorn-* go; true ones are set. An upgrade is kept when
+ * `upgrade` (a protocol name) is not NULL. */
+void headers_to_device(struct msg *req, const struct headers_ctx *c, const char *upgrade);
+
+/* Turn a device's final response into the one for the browser, in place. */
+void headers_to_browser(struct msg *resp);
+
+/* The value of cookie `name` in the request's Cookie field(s) as a fresh string (caller frees), or
+ * NULL when absent or longer than 256 bytes. */
+char *headers_cookie(const struct msg *req, const char *name);

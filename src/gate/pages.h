@@ -1,0 +1,15 @@
+/* The short pages a loop sends by itself: errors, said calmly, with what to do. HTML for people, JSON
+ * for scripts (by Accept). */
+#pragma once
+
+#include "http/exchange.h"
+
+struct page_error {
+	int status;
+	const char *device;   /* label, or NULL */
+	const char *why;      /* one sentence for people; NULL: a standard one */
+	unsigned retry_after; /* seconds; 0: no such field */
+};
+
+/* Answer `x` with a whole page. Never cached. */
+void page_error_reply(struct exchange *x, const struct page_error *e);

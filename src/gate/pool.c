@@ -1,0 +1,272 @@
+/* See pool.h. Newest idle connection first: it is the likeliest to be alive. Handing out happens on a
+ * timer turn of its own, so that pool_take never calls back. */
+#include "gate/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/xalloc.h"
+#include "net/stream.h"
+
+#define HEAD_MAX (64u * 1024)
+#define FIELDS_MAX 200u
+
+struct member {
+	struct list node; /* in pool->idle or pool->busy */
+	struct pool *pool;
+	struct client *client;
+	struct timer idle_close;
+	bool idle;
+};
+
+struct pool {
+	struct pool_opts o;
+	struct list idle, busy, waiting;
+	unsigned n, n_idle, n_waiting;
+	struct timer turn;
+	bool closing;
+};
+
+static void on_turn(struct timer *t);
+
+struct pool *pool_new(const struct pool_opts *o)
+{
+	struct pool *p = xcalloc(1, sizeof(*p));
+	p->o = *o;
+	list_init(&p->idle);
+	list_init(&p->busy);
+	list_init(&p->waiting);
+	timer_init(&p->turn, o->loop, on_turn);
+	return p;
+}
+
+static void want_end(struct pool_want *w)
+{
+	if (!w->pool)
+		return;
+	timer_cancel(&w->deadline);
+	list_remove(&w->node);
+	w->pool->n_waiting--;
+	w->pool = NULL;
+}
+
+static void want_fail(struct pool_want *w, const struct err *why)
+{
+	want_end(w);
+	w->fn(w, NULL, why);
+}
+
+void pool_fail_waiting(struct pool *p, const struct err *why)
+{
+	/* Those who come back in from their callback wait for the next round. */
+	for (unsigned n = p->n_waiting; n > 0 && !list_empty(&p->waiting); n--)
+		want_fail(container_of(p->waiting.next, struct pool_want, node), why);
+}
+
+static void pool_gone(struct pool *p)
+{
+	if (p->closing && p->n == 0)
+		free(p);
+}
+
+void pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	struct err e;
+	err_set(&e, -ECANCELED, "the way to this device is being taken down");
+	p->o.on_need = NULL;
+	p->o.on_count = NULL;
+	while (!list_empty(&p->waiting))
+		want_fail(container_of(p->waiting.next, struct pool_want, node), &e);
+	timer_cancel(&p->turn);
+	p->closing = true;
+	p->n++; /* held while the lists are walked */
+	list_each_safe(at, &p->idle)
+		client_close(container_of(at, struct member, node)->client);
+	list_each_safe(at, &p->busy)
+		client_close(container_of(at, struct member, node)->client);
+	p->n--;
+	pool_gone(p);
+}
+
+unsigned pool_count(const struct pool *p)
+{
+	return p->n;
+}
+
+unsigned pool_idle(const struct pool *p)
+{
+	return p->n_idle;
+}
+
+unsigned pool_waiting(const struct pool *p)
+{
+	return p->n_waiting;
+}
+
+static void soon(struct pool *p)
+{
+	if (!p->closing)
+		timer_arm(&p->turn, 0);
+}
+
+static void set_idle(struct member *m, bool idle)
+{
+	struct pool *p = m->pool;
+	list_remove(&m->node);
+	if (m->idle != idle)
+		p->n_idle = idle ? p->n_idle + 1 : p->n_idle - 1;
+	m->idle = idle;
+	timer_cancel(&m->idle_close);
+	if (idle && p->o.idle_close_ms && m->client->served > 0)
+		timer_arm(&m->idle_close, p->o.idle_close_ms);
+	list_push_front(idle ? &p->idle : &p->busy, &m->node);
+}
+
+static void on_idle(void *ctx, struct client *c)
+{
+	struct member *m = ctx;
+	(void)c;
+	if (m->pool->closing)
+		return;
+	set_idle(m, true);
+	soon(m->pool);
+}
+
+static void on_closed(void *ctx, struct client *c, const struct err *why)
+{
+	struct member *m = ctx;
+	struct pool *p = m->pool;
+	(void)c;
+	(void)why;
+	if (m->idle)
+		p->n_idle--;
+	list_remove(&m->node);
+	timer_cancel(&m->idle_close);
+	free(m);
+	p->n--;
+	if (p->closing) {
+		pool_gone(p);
+		return;
+	}
+	soon(p);
+	if (p->o.on_count)
+		p->o.on_count(p->o.ctx, p->n);
+}
+
+static void on_idle_close(struct timer *t)
+{
+	client_close(container_of(t, struct member, idle_close)->client);
+}
+
+void pool_add(struct pool *p, struct stream *s)
+{
+	struct member *m = xcalloc(1, sizeof(*m));
+	m->pool = p;
+	list_init(&m->node);
+	timer_init(&m->idle_close, p->o.loop, on_idle_close);
+	struct h1_client_opts o = {.head_max = HEAD_MAX,
+		.fields_max = FIELDS_MAX,
+		.on_idle = on_idle,
+		.on_closed = on_closed,
+		.ctx = m};
+	m->client = h1_client_new(s, &o);
+	p->n++;
+	set_idle(m, true);
+	soon(p);
+	if (p->o.on_count)
+		p->o.on_count(p->o.ctx, p->n);
+}
+
+static struct member *pick(struct pool *p, const struct pool_want *w)
+{
+	if (w->hold && p->n_idle < 2 && p->n > p->n_idle)
+		return NULL;
+	list_each(at, &p->idle) {
+		struct member *m = container_of(at, struct member, node);
+		if (!m->client->busy && (!w->fresh || m->client->served == 0))
+			return m;
+	}
+	return NULL;
+}
+
+/* One a turn: the callback may change everything. */
+static bool hand_out_one(struct pool *p)
+{
+	list_each(at, &p->waiting) {
+		struct pool_want *w = container_of(at, struct pool_want, node);
+		struct member *m = pick(p, w);
+		if (!m)
+			continue;
+		want_end(w);
+		set_idle(m, false);
+		w->fn(w, m->client, NULL);
+		return true;
+	}
+	return false;
+}
+
+static void on_turn(struct timer *t)
+{
+	struct pool *p = container_of(t, struct pool, turn);
+	if (hand_out_one(p)) {
+		/* The callback cannot free the pool: pools end only from a turn of the loop's own. */
+		soon(p);
+		return;
+	}
+	if (p->n_waiting && p->o.on_need)
+		p->o.on_need(p->o.ctx);
+}
+
+void pool_drop_used(struct pool *p)
+{
+	for (struct list *at = p->idle.prev; at != &p->idle; at = at->prev) {
+		struct member *m = container_of(at, struct member, node);
+		if (m->client->served == 0)
+			continue;
+		client_close(m->client);
+		return;
+	}
+}
+
+static void on_deadline(struct timer *t)
+{
+	struct pool_want *w = container_of(t, struct pool_want, deadline);
+	struct err e;
+	err_set(&e, -ETIMEDOUT, "no connection to the device became free");
+	want_fail(w, &e);
+}
+
+static void on_refused(struct timer *t)
+{
+	struct pool_want *w = container_of(t, struct pool_want, deadline);
+	struct err e;
+	err_set(&e, -EBUSY, "too many requests wait for this device");
+	want_fail(w, &e);
+}
+
+void pool_want_init(struct pool_want *w)
+{
+	list_init(&w->node);
+	w->pool = NULL;
+}
+
+void pool_take(struct pool *p, struct pool_want *w)
+{
+	bool full = p->n_waiting >= POOL_WAIT_MAX;
+	w->pool = p;
+	timer_init(&w->deadline, p->o.loop, full ? on_refused : on_deadline);
+	timer_arm(&w->deadline, full ? 0 : POOL_WAIT_MS);
+	p->n_waiting++;
+	if (full)
+		list_init(&w->node);
+	else
+		list_push_back(&p->waiting, &w->node);
+	soon(p);
+}
+
+void pool_cancel(struct pool_want *w)
+{
+	want_end(w);
+}

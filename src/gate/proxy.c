@@ -1,0 +1,281 @@
+/* See proxy.h. Life: wait for a connection → call → head → bodies → on_done. A request is tried again
+ * once, when nothing of it can have been acted upon (RFC 9110 §9.2.2; design decision 3). */
+#include "gate/proxy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "gate/headers.h"
+#include "gate/pages.h"
+#include "gate/pool.h"
+#include "gate/session.h"
+#include "http/client.h"
+
+#define HIGH_WATER 65536u
+
+struct proxy {
+	struct exchange *x;
+	struct pool *pool; /* NULL once it was cut */
+	struct pool_want want;
+	struct call *call;
+	struct msg *req; /* as it goes to the device */
+	struct session_use use;
+	struct list node;
+	uint64_t tunnel_idle_ms;
+	char device[64];
+	bool has_session;
+	bool wants_upgrade;
+	bool retried, body_begun;
+	bool tunnel;
+};
+
+static void take(struct proxy *p);
+
+/* ---- failures ---- */
+
+static void answer_error(struct proxy *p, const struct err *why)
+{
+	log_info("gate/proxy", "no answer from the device", "device", p->device, "why", why->text);
+	if (p->x->responded) {
+		exchange_abort(p->x);
+		return;
+	}
+	struct page_error e = {.status = 502, .device = p->device, .why = why->text};
+	if (why->code == -ETIMEDOUT || why->code == -EBUSY || why->code == -ECANCELED) {
+		e.status = 503;
+		e.retry_after = 5;
+	}
+	page_error_reply(p->x, &e);
+}
+
+/* ---- what the device says ---- */
+
+static struct proxy *of(void *ctx)
+{
+	return ctx;
+}
+
+static void become_tunnel(struct proxy *p, struct msg *head)
+{
+	const char *proto = msg_get(head, "upgrade");
+	char kept[64] = "";
+	if (proto)
+		str_copy(kept, sizeof(kept), proto);
+	headers_to_browser(head);
+	msg_add(head, "connection", "upgrade");
+	msg_add(head, "upgrade", kept);
+	p->tunnel = true;
+	exchange_respond(p->x, head, false);
+	exchange_set_idle(p->x, p->tunnel_idle_ms);
+	exchange_resume(p->x);
+}
+
+static void refuse_switch(struct proxy *p)
+{
+	struct err e;
+	err_set(&e, -EPROTO, "the device switched protocols without being asked");
+	struct call *k = p->call;
+	p->call = NULL;
+	call_cancel(k);
+	answer_error(p, &e);
+}
+
+static void on_head(struct call *k, struct msg *head, void *ctx)
+{
+	struct proxy *p = of(ctx);
+	int status = msg_status(head);
+	(void)k;
+	if (status == 101) {
+		if (p->wants_upgrade)
+			become_tunnel(p, head);
+		else
+			refuse_switch(p);
+		return;
+	}
+	if (status < 200) {
+		msg_strip_hop_by_hop(head);
+		exchange_respond(p->x, head, false);
+		return;
+	}
+	const char *type = msg_get(head, "content-type");
+	if (type && str_starts(type, "text/event-stream"))
+		exchange_set_idle(p->x, p->tunnel_idle_ms); /* silence is its nature */
+	headers_to_browser(head);
+	exchange_respond(p->x, head, false);
+}
+
+static void on_resp_body(struct call *k, const uint8_t *b, size_t n, void *ctx)
+{
+	struct proxy *p = of(ctx);
+	if (exchange_write(p->x, b, n) > HIGH_WATER)
+		call_pause(k);
+}
+
+static void on_resp_end(struct call *k, const struct msg *trailers, void *ctx)
+{
+	struct proxy *p = of(ctx);
+	(void)k;
+	p->call = NULL;
+	exchange_end(p->x, trailers);
+}
+
+static void on_call_writable(struct call *k, void *ctx)
+{
+	(void)k;
+	exchange_resume(of(ctx)->x);
+}
+
+static bool may_retry(const struct proxy *p, bool unsent)
+{
+	if (p->retried || p->body_begun || p->x->responded)
+		return false;
+	return unsent || msg_is_idempotent(p->req);
+}
+
+static void on_fail(struct call *k, const struct err *why, bool unsent, void *ctx)
+{
+	struct proxy *p = of(ctx);
+	(void)k;
+	p->call = NULL;
+	if (why->code == -ECONNRESET && may_retry(p, unsent)) {
+		p->retried = true;
+		take(p);
+		return;
+	}
+	answer_error(p, why);
+}
+
+static const struct call_cb call_cb = {
+	.on_head = on_head,
+	.on_body = on_resp_body,
+	.on_end = on_resp_end,
+	.on_writable = on_call_writable,
+	.on_fail = on_fail,
+};
+
+/* ---- the connection ---- */
+
+static void on_client(struct pool_want *w, struct client *c, const struct err *why)
+{
+	struct proxy *p = container_of(w, struct proxy, want);
+	if (!c) {
+		answer_error(p, why);
+		return;
+	}
+	p->call = client_start(c, p->req, &call_cb, p);
+	if (!p->call) {
+		take(p); /* it died between the idle list and here */
+		return;
+	}
+	if (msg_body(p->req) != BODY_NONE)
+		exchange_resume(p->x);
+}
+
+static void take(struct proxy *p)
+{
+	pool_want_init(&p->want);
+	p->want.fresh = !msg_is_idempotent(p->req);
+	p->want.hold = p->wants_upgrade;
+	p->want.fn = on_client;
+	pool_take(p->pool, &p->want);
+}
+
+/* ---- what the browser sends ---- */
+
+static void on_req_body(struct exchange *x, const uint8_t *b, size_t n)
+{
+	struct proxy *p = x->ctx;
+	p->body_begun = true;
+	if (p->call && call_write(p->call, b, n) > HIGH_WATER)
+		exchange_pause(x);
+}
+
+static void on_req_end(struct exchange *x, const struct msg *trailers)
+{
+	struct proxy *p = x->ctx;
+	if (p->call && (p->tunnel || msg_body(p->req) != BODY_NONE))
+		call_end(p->call, trailers);
+}
+
+static void on_writable(struct exchange *x)
+{
+	struct proxy *p = x->ctx;
+	if (p->call)
+		call_resume(p->call);
+}
+
+static void on_done(struct exchange *x, int status)
+{
+	struct proxy *p = x->ctx;
+	(void)status;
+	pool_cancel(&p->want);
+	if (p->call)
+		call_cancel(p->call);
+	if (p->has_session)
+		session_use_end(&p->use);
+	list_remove(&p->node);
+	msg_free(p->req);
+	free(p);
+}
+
+static const struct handler proxy_handler = {
+	.on_body = on_req_body,
+	.on_end = on_req_end,
+	.on_writable = on_writable,
+	.on_done = on_done,
+};
+
+static void on_revoked(struct session_use *u)
+{
+	struct proxy *p = container_of(u, struct proxy, use);
+	p->has_session = false;
+	exchange_abort(p->x);
+}
+
+void proxy_exchange(struct exchange *x, const struct proxy_opts *o)
+{
+	struct proxy *p = xcalloc(1, sizeof(*p));
+	const char *upgrade = msg_upgrade(x->req);
+	p->x = x;
+	p->pool = o->pool;
+	p->tunnel_idle_ms = o->tunnel_idle_ms;
+	p->wants_upgrade = upgrade != NULL;
+	p->req = msg_copy(x->req);
+	str_copy(p->device, sizeof(p->device), o->device);
+	headers_to_device(p->req,
+		&(struct headers_ctx){
+			.peer_addr = x->conn->peer_addr, .user = o->user, .host = o->host},
+		upgrade);
+	x->handler = &proxy_handler;
+	x->ctx = p;
+	list_push_back(o->all, &p->node);
+	if (o->session) {
+		p->has_session = true;
+		p->use.on_revoked = on_revoked;
+		session_use_begin(o->session, &p->use);
+	}
+	take(p);
+}
+
+static void cut(struct proxy *p)
+{
+	pool_cancel(&p->want);
+	if (p->call)
+		call_cancel(p->call);
+	p->call = NULL;
+	p->pool = NULL;
+	exchange_abort(p->x);
+}
+
+void proxy_cut_all(struct list *all)
+{
+	while (!list_empty(all)) {
+		struct proxy *p = container_of(all->next, struct proxy, node);
+		list_remove(&p->node);
+		cut(p);
+	}
+}

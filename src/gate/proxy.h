@@ -1,0 +1,27 @@
+/* One exchange carried to a device and back: bodies stream both ways with back-pressure, upgrades
+ * become tunnels, a failure becomes a page that says what to do. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "http/exchange.h"
+
+struct pool;
+struct session;
+
+struct proxy_opts {
+	struct pool *pool;	 /* lent until the exchange is over */
+	struct session *session; /* who asks; NULL on a public route. Ending it ends the exchange */
+	const char *user;	 /* for the device; NULL: nobody */
+	const char *host;	 /* authority as the browser sees it */
+	const char *device;	 /* for messages and logs; copied */
+	uint64_t tunnel_idle_ms; /* 0: never */
+	struct list *all;	 /* ring of the device's exchanges, for proxy_cut_all() */
+};
+
+/* Become the handler of `x`. */
+void proxy_exchange(struct exchange *x, const struct proxy_opts *o);
+/* Abort every exchange of the ring and let go of its pool; the ring is empty afterwards. */
+void proxy_cut_all(struct list *all);

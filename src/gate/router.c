@@ -1,0 +1,210 @@
+/* See router.h. The order of the checks is the security of the house: nothing is asked of a device or
+ * of the control thread before host, certificate and guard agreed. */
+#include "gate/router.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "gate/ask.h"
+#include "gate/guard.h"
+#include "gate/headers.h"
+#include "gate/link.h"
+#include "gate/pages.h"
+#include "gate/proxy.h"
+#include "gate/session.h"
+#include "gate/snapshot.h"
+#include "gate/upstream.h"
+#include "net/crypto.h"
+#include "net/tls.h"
+
+#define OWN_PREFIX "/.lanthorn/"
+#define STATE_COOKIE_S "300"
+#define TOUCH_EVERY_S 300
+#define TARGET_MAX 2048u
+#define AWAY_AT_ONCE_MS 10000u
+
+int router_host_of(char *out, const char *authority)
+{
+	size_t n = strcspn(authority, ":");
+	if (n == 0 || n > 253)
+		return -EINVAL;
+	memcpy(out, authority, n);
+	out[n] = 0;
+	str_lower(out);
+	return name_is_host(out) ? 0 : -EINVAL;
+}
+
+static void refuse(struct exchange *x, int status, const char *device, const char *why)
+{
+	page_error_reply(x, &(struct page_error){.status = status, .device = device, .why = why});
+}
+
+static void own_origin(const struct router *r, const char *host, char *out, size_t size)
+{
+	snprintf(out, size, "https://%s%s", host, snapshot_port_suffix(r->snap));
+}
+
+/* ---- sign-in ---- */
+
+static void put_url_escaped(struct buf *b, const char *s)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";
+	for (; *s; s++) {
+		if (strchr(plain, *s))
+			buf_append(b, s, 1);
+		else
+			buf_printf(b, "%%%02X", (unsigned char)*s);
+	}
+}
+
+/* 302 to the base name's sign-in, tied to this browser by a cookie whose hash goes along. */
+static void send_to_sign_in(const struct router *r, struct exchange *x, const struct route *route)
+{
+	char secret[BASE64_LEN(32)], state[BASE64_LEN(32)], cookie[256];
+	uint8_t hash[32];
+	struct buf url = BUF_INIT(16384);
+	const char *target = msg_target(x->req);
+	random_token(secret, 32);
+	sha256(hash, secret, strlen(secret));
+	base64url_encode(state, hash, sizeof(hash));
+	snprintf(cookie, sizeof(cookie),
+		SESSION_STATE_COOKIE "=%s; Path=/; Max-Age=" STATE_COOKIE_S
+				     "; Secure; HttpOnly; SameSite=Lax",
+		secret);
+	buf_printf(&url, "https://%s%s/signin?host=", snapshot_domain(r->snap),
+		snapshot_port_suffix(r->snap));
+	put_url_escaped(&url, route->host);
+	buf_printf(&url, "&state=%s&to=", state);
+	put_url_escaped(&url, strlen(target) <= TARGET_MAX ? target : "/");
+	struct msg *head = msg_new_response(302);
+	msg_add(head, "set-cookie", cookie);
+	msg_add(head, "cache-control", "no-store");
+	msg_add(head, "location", buf_str(&url));
+	exchange_reply(x, 302, head, NULL, "");
+	msg_free(head);
+	buf_done(&url);
+	wipe(secret, sizeof(secret));
+	wipe(cookie, sizeof(cookie));
+}
+
+static struct session *session_of(struct router *r, struct exchange *x, const char *host)
+{
+	char *cookie = headers_cookie(x->req, SESSION_COOKIE);
+	if (!cookie)
+		return NULL;
+	int64_t now = clock_unix();
+	struct session *s = session_table_find(r->sessions, cookie, host, now);
+	free_secret_str(cookie);
+	if (s && s->touched_at + TOUCH_EVERY_S <= now) {
+		s->touched_at = now;
+		r->on_touched(r->ctx, s->row.hash);
+	}
+	return s;
+}
+
+/* ---- the device ---- */
+
+static void forward(struct router *r, struct exchange *x, struct route *route, struct session *s)
+{
+	struct list *all;
+	struct pool *pool;
+	if (route->kind == ROUTE_LINK) {
+		if (link_away_ms(r->links, route->device) > AWAY_AT_ONCE_MS) {
+			page_error_reply(x, &(struct page_error){.status = 503,
+						    .device = route->device,
+						    .why = "it has no connection to this gateway",
+						    .retry_after = 5});
+			return;
+		}
+		pool = link_pool(r->links, route->device, &all);
+	} else {
+		pool = upstream_pool(r->upstreams, route, &all);
+	}
+	char host[264];
+	snprintf(host, sizeof(host), "%s%s", route->host, snapshot_port_suffix(r->snap));
+	proxy_exchange(x, &(struct proxy_opts){.pool = pool,
+				  .session = s,
+				  .user = s ? s->row.user : NULL,
+				  .host = host,
+				  .device = route->device,
+				  .tunnel_idle_ms = r->tunnel_idle_ms,
+				  .all = all});
+}
+
+static void to_device(struct router *r, struct exchange *x, struct route *route)
+{
+	if (str_starts(msg_target(x->req), OWN_PREFIX)) {
+		ask_exchange(x, ASK_DEVICE, route->host, r->desk, NULL);
+		return;
+	}
+	struct session *s = session_of(r, x, route->host);
+	if (s || route->public)
+		forward(r, x, route, s);
+	else if (guard_is_navigation(x->req))
+		send_to_sign_in(r, x, route);
+	else
+		refuse(x, 401, route->device, NULL);
+}
+
+/* ---- the order of checks ---- */
+
+static struct route *known_route(struct router *r, struct exchange *x)
+{
+	char host[254];
+	if (!r->snap || router_host_of(host, msg_authority(x->req)) < 0)
+		return NULL;
+	return (struct route *)snapshot_route(r->snap, host);
+}
+
+static bool is_covered(const struct exchange *x, const char *host)
+{
+	const struct tls_info *t = x->conn->tls;
+	return t && t->cert && tls_cert_covers(t->cert, host);
+}
+
+void router_browser(struct router *r, struct exchange *x)
+{
+	struct route *route = known_route(r, x);
+	if (!route || !is_covered(x, route->host)) {
+		refuse(x, 421, NULL, NULL);
+		return;
+	}
+	char origin[300];
+	const char *why;
+	own_origin(r, route->host, origin, sizeof(origin));
+	if (guard_check(x->req, route, origin, false, &why) != GUARD_OK) {
+		log_info("gate/router", "refused by the guard", "host", route->host, "why", why,
+			"peer", x->conn->peer_addr);
+		refuse(x, 403, route->device[0] ? route->device : NULL, why);
+		return;
+	}
+	if (route->kind == ROUTE_BASE)
+		ask_exchange(x, ASK_BASE, route->host, r->desk, NULL);
+	else
+		to_device(r, x, route);
+}
+
+void router_plain(struct router *r, struct exchange *x)
+{
+	struct route *route = known_route(r, x);
+	const char *target = msg_target(x->req);
+	if (!route || target[0] != '/') {
+		refuse(x, 421, NULL, NULL);
+		return;
+	}
+	struct buf url = BUF_INIT(65536);
+	struct msg *head = msg_new_response(301);
+	int rc = buf_printf(&url, "https://%s%s%s", route->host, snapshot_port_suffix(r->snap), target);
+	if (rc == 0)
+		rc = msg_add(head, "location", buf_str(&url));
+	exchange_reply(x, rc == 0 ? 301 : 400, head, NULL, "");
+	msg_free(head);
+	buf_done(&url);
+}
