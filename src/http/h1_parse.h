@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "http/msg.h"
 
@@ -40,6 +41,7 @@ struct h1_chunks {
 	uint8_t state;
 	uint64_t left;	 /* of the current chunk */
 	size_t line_len; /* of the current size line or trailer section */
+	struct buf line; /* a trailer line that is not whole yet */
 	struct msg *trailers; /* NULL until one came; the caller frees */
 };
 void h1_chunks_init(struct h1_chunks *c);

@@ -1,0 +1,65 @@
+/* The thin front of struct exchange: every call goes to the server that made the exchange. */
+#include "http/exchange.h"
+
+#include <string.h>
+
+int exchange_respond(struct exchange *x, const struct msg *head, bool end)
+{
+	return x->ops->respond(x, head, end);
+}
+
+size_t exchange_write(struct exchange *x, const void *p, size_t n)
+{
+	return x->ops->write(x, p, n);
+}
+
+void exchange_end(struct exchange *x, const struct msg *trailers)
+{
+	x->ops->end(x, trailers);
+}
+
+void exchange_abort(struct exchange *x)
+{
+	x->ops->abort(x);
+}
+
+void exchange_pause(struct exchange *x)
+{
+	x->ops->pause(x);
+}
+
+void exchange_resume(struct exchange *x)
+{
+	x->ops->resume(x);
+}
+
+void exchange_set_idle(struct exchange *x, uint64_t ms)
+{
+	x->ops->set_idle(x, ms);
+}
+
+void exchange_reply(
+	struct exchange *x, int status, const struct msg *extra, const char *type, const char *body)
+{
+	struct msg *head = extra ? msg_copy(extra) : msg_new_response(status);
+	size_t n = body ? strlen(body) : 0;
+	msg_set_status(head, status);
+	msg_set_body(head, BODY_LENGTH, n);
+	if (type)
+		msg_set(head, "content-type", type);
+	if (exchange_respond(x, head, n == 0) == 0 && n) {
+		exchange_write(x, body, n);
+		exchange_end(x, NULL);
+	}
+	msg_free(head);
+}
+
+void exchange_continue(struct exchange *x)
+{
+	if (!x->expects_continue || x->responded || x->request_ended)
+		return;
+	x->expects_continue = false;
+	struct msg *head = msg_new_response(100);
+	exchange_respond(x, head, false);
+	msg_free(head);
+}
