@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/xalloc.h"
-#include "gate/x509.h"
+#include "gate/ca_x509.h"
 #include "net/crypto.h"
 #include "net/tls.h"
 
@@ -92,11 +92,12 @@ static X509 *make_root(EVP_PKEY *key, int64_t now)
 	fresh_serial(serial);
 	hex_encode(hex, serial + 12, 4);
 	snprintf(cn, sizeof(cn), "Lanthorn device CA %s", hex);
-	X509 *c = x509_new(&(struct x509_shape){serial, now - BACKDATE_S, now + ROOT_LIFE_S, key});
-	int ok = c && x509_set_cn(X509_get_subject_name(c), cn) == 0 &&
+	X509 *c = ca_x509_new(
+		&(struct ca_x509_shape){serial, now - BACKDATE_S, now + ROOT_LIFE_S, key});
+	int ok = c && ca_x509_set_cn(X509_get_subject_name(c), cn) == 0 &&
 		 X509_set_issuer_name(c, X509_get_subject_name(c));
 	for (size_t i = 0; ok && i < sizeof(root_exts) / sizeof(root_exts[0]); i++)
-		ok = x509_ext(c, NULL, root_exts[i].nid, root_exts[i].value) == 0;
+		ok = ca_x509_ext(c, NULL, root_exts[i].nid, root_exts[i].value) == 0;
 	if (ok && X509_sign(c, key, EVP_sha256()) > 0)
 		return c;
 	X509_free(c);
@@ -107,17 +108,17 @@ static int make(struct ca *ca, const char *path, int64_t now, struct err *e)
 {
 	struct buf pem = BUF_INIT(FILE_MAX);
 	int rc;
-	ca->key = x509_key_new();
+	ca->key = ca_x509_key_new();
 	ca->cert = ca->key ? make_root(ca->key, now) : NULL;
 	if (!ca->cert)
-		return x509_err(e, -EIO, "cannot make the device CA");
-	rc = x509_put_key(&pem, ca->key);
+		return ca_x509_err(e, -EIO, "cannot make the device CA");
+	rc = ca_x509_put_key(&pem, ca->key);
 	if (rc == 0)
-		rc = x509_put_cert(&pem, ca->cert);
+		rc = ca_x509_put_cert(&pem, ca->cert);
 	if (rc == 0)
 		rc = file_write_durable(path, pem.data, pem.len, 0600, e);
 	else
-		x509_err(e, rc, "cannot write down the device CA");
+		ca_x509_err(e, rc, "cannot write down the device CA");
 	buf_done_secret(&pem);
 	return rc;
 }
@@ -137,12 +138,12 @@ static int load(struct ca *ca, const char *path, struct err *e)
 	struct buf pem = BUF_INIT(FILE_MAX);
 	int rc = file_read_secret(path, &pem, e);
 	if (rc == 0) {
-		ca->key = x509_get_key(pem.data, pem.len);
+		ca->key = ca_x509_get_key(pem.data, pem.len);
 		ca->cert = read_cert(pem.data, pem.len);
-		if (!ca->key || !ca->cert || !x509_key_is_p256(ca->key) ||
+		if (!ca->key || !ca->cert || !ca_x509_key_is_p256(ca->key) ||
 			X509_check_private_key(ca->cert, ca->key) != 1 ||
 			X509_verify(ca->cert, ca->key) != 1) {
-			x509_err(NULL, -EINVAL, "");
+			ca_x509_err(NULL, -EINVAL, "");
 			rc = err_set(e, -EINVAL,
 				"%s is damaged: restore it from a backup; without it every device "
 				"must be paired again",
@@ -155,13 +156,13 @@ static int load(struct ca *ca, const char *path, struct err *e)
 
 static int fill_forms(struct ca *ca, struct err *e)
 {
-	int rc = x509_put_cert(&ca->pem, ca->cert);
+	int rc = ca_x509_put_cert(&ca->pem, ca->cert);
 	if (rc == 0)
 		rc = put_der(&ca->der, ca->cert);
 	if (rc == 0 && !buf_str(&ca->pem))
 		rc = -ENOMEM;
 	if (rc < 0)
-		return x509_err(e, rc, "cannot encode the device CA");
+		return ca_x509_err(e, rc, "cannot encode the device CA");
 	sha256(ca->sha, ca->der.data, ca->der.len);
 	return 0;
 }
@@ -196,15 +197,15 @@ static X509 *make_leaf(struct ca *ca, const struct leaf *l)
 {
 	uint8_t serial[16];
 	fresh_serial(serial);
-	X509 *c = x509_new(
-		&(struct x509_shape){serial, l->now - BACKDATE_S, l->now + l->life_s, l->key});
-	int ok = c && x509_set_cn(X509_get_subject_name(c), l->cn) == 0 &&
+	X509 *c = ca_x509_new(
+		&(struct ca_x509_shape){serial, l->now - BACKDATE_S, l->now + l->life_s, l->key});
+	int ok = c && ca_x509_set_cn(X509_get_subject_name(c), l->cn) == 0 &&
 		 X509_set_issuer_name(c, X509_get_subject_name(ca->cert)) &&
-		 x509_ext(c, NULL, NID_basic_constraints, "critical,CA:FALSE") == 0 &&
-		 x509_ext(c, NULL, NID_key_usage, "critical,digitalSignature") == 0 &&
-		 x509_ext(c, NULL, NID_ext_key_usage, l->usage) == 0 &&
-		 x509_ext(c, NULL, NID_subject_alt_name, l->san) == 0 &&
-		 x509_ext(c, ca->cert, NID_authority_key_identifier, "keyid:always") == 0;
+		 ca_x509_ext(c, NULL, NID_basic_constraints, "critical,CA:FALSE") == 0 &&
+		 ca_x509_ext(c, NULL, NID_key_usage, "critical,digitalSignature") == 0 &&
+		 ca_x509_ext(c, NULL, NID_ext_key_usage, l->usage) == 0 &&
+		 ca_x509_ext(c, NULL, NID_subject_alt_name, l->san) == 0 &&
+		 ca_x509_ext(c, ca->cert, NID_authority_key_identifier, "keyid:always") == 0;
 	if (ok && X509_sign(c, ca->key, EVP_sha256()) > 0)
 		return c;
 	X509_free(c);
@@ -215,14 +216,14 @@ int ca_link_certs(
 	struct ca *ca, int64_t now, struct tls_cert **link, struct tls_cert **enrol, struct err *e)
 {
 	struct buf pem = BUF_INIT(FILE_MAX);
-	EVP_PKEY *key = x509_key_new();
+	EVP_PKEY *key = ca_x509_key_new();
 	struct leaf l = {
 		"*." CA_LINK_ZONE, "DNS:*." CA_LINK_ZONE, "serverAuth", key, now, LINK_LIFE_S};
 	X509 *c = key ? make_leaf(ca, &l) : NULL;
 	int rc = -EIO;
 	*link = NULL;
-	if (!c || x509_put_key(&pem, key) < 0 || x509_put_cert(&pem, c) < 0) {
-		x509_err(e, rc, "cannot make the link certificate");
+	if (!c || ca_x509_put_key(&pem, key) < 0 || ca_x509_put_cert(&pem, c) < 0) {
+		ca_x509_err(e, rc, "cannot make the link certificate");
 		goto out;
 	}
 	rc = tls_cert_new(link, pem.data, pem.len, e);
@@ -262,15 +263,15 @@ static X509_REQ *csr_parse(const uint8_t *der, size_t n, struct ca_csr *out, str
 	X509_REQ *req = n <= CA_CSR_MAX ? d2i_X509_REQ(NULL, &p, (long)n) : NULL;
 	EVP_PKEY *key = req ? X509_REQ_get0_pubkey(req) : NULL;
 	if (!req || p != der + n || !key)
-		x509_err(e, -EINVAL, "not a certificate signing request");
-	else if (!x509_key_is_p256(key))
+		ca_x509_err(e, -EINVAL, "not a certificate signing request");
+	else if (!ca_x509_key_is_p256(key))
 		err_set(e, -EINVAL, "the key of the signing request is not P-256");
 	else if (X509_REQ_verify(req, key) != 1)
-		x509_err(e, -EINVAL, "the signing request is not signed by its own key");
+		ca_x509_err(e, -EINVAL, "the signing request is not signed by its own key");
 	else if (csr_name(out->device, X509_REQ_get_subject_name(req)) < 0)
 		err_set(e, -EINVAL, "the subject of the signing request is not one device name");
-	else if (x509_spki_sha256(out->spki_sha256, key) < 0)
-		x509_err(e, -EINVAL, "cannot read the key of the signing request");
+	else if (ca_x509_spki_sha256(out->spki_sha256, key) < 0)
+		ca_x509_err(e, -EINVAL, "cannot read the key of the signing request");
 	else
 		return req;
 	X509_REQ_free(req);
@@ -292,7 +293,7 @@ static int issued_facts(struct ca_issued *out, X509 *c)
 	BIGNUM *bn = ASN1_INTEGER_to_BN(X509_get0_serialNumber(c), NULL);
 	int ok = bn && BN_bn2binpad(bn, raw, sizeof(raw)) == sizeof(raw);
 	BN_free(bn);
-	if (!ok || x509_time(&out->not_after, X509_get0_notAfter(c)) < 0)
+	if (!ok || ca_x509_time(&out->not_after, X509_get0_notAfter(c)) < 0)
 		return -EIO;
 	hex_encode(out->serial, raw, sizeof(raw));
 	return put_der(&out->der, c);
@@ -315,7 +316,7 @@ int ca_issue(struct ca *ca, const uint8_t *csr_der, size_t n, int64_t now, struc
 	int rc = c ? issued_facts(out, c) : -EIO;
 	memcpy(out->spki_sha256, facts.spki_sha256, sizeof(out->spki_sha256));
 	if (rc < 0) {
-		x509_err(e, rc, "cannot issue a device certificate");
+		ca_x509_err(e, rc, "cannot issue a device certificate");
 		buf_done(&out->der);
 	}
 	X509_free(c);

@@ -8,14 +8,14 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "gate/x509.h"
+#include "gate/ca_x509.h"
 
 int certs_key_new(struct buf *pem, struct err *e)
 {
-	EVP_PKEY *key = x509_key_new();
-	int rc = key ? x509_put_key(pem, key) : -EIO;
+	EVP_PKEY *key = ca_x509_key_new();
+	int rc = key ? ca_x509_put_key(pem, key) : -EIO;
 	EVP_PKEY_free(key);
-	return rc < 0 ? x509_err(e, rc, "cannot make a key") : 0;
+	return rc < 0 ? ca_x509_err(e, rc, "cannot make a key") : 0;
 }
 
 static int add_san(X509_REQ *req, const struct certs_names *want)
@@ -40,13 +40,14 @@ int certs_csr_new(
 	struct buf *der, const struct buf *key_pem, const struct certs_names *want, struct err *e)
 {
 	uint8_t *out = NULL;
-	EVP_PKEY *key = x509_get_key(key_pem->data, key_pem->len);
+	EVP_PKEY *key = ca_x509_get_key(key_pem->data, key_pem->len);
 	X509_REQ *req = X509_REQ_new();
 	int rc = -EINVAL;
-	int ok = key && req && x509_key_is_p256(key) && want->n && X509_REQ_set_version(req, 0) &&
-		 X509_REQ_set_pubkey(req, key) && add_san(req, want) == 0;
+	int ok = key && req && ca_x509_key_is_p256(key) && want->n &&
+		 X509_REQ_set_version(req, 0) && X509_REQ_set_pubkey(req, key) &&
+		 add_san(req, want) == 0;
 	if (ok && strlen(want->names[0]) <= 64)
-		ok = x509_set_cn(X509_REQ_get_subject_name(req), want->names[0]) == 0;
+		ok = ca_x509_set_cn(X509_REQ_get_subject_name(req), want->names[0]) == 0;
 	if (ok && X509_REQ_sign(req, key, EVP_sha256()) > 0) {
 		int n = i2d_X509_REQ(req, &out);
 		rc = n > 0 ? buf_append(der, out, (size_t)n) : -ENOMEM;
@@ -54,7 +55,7 @@ int certs_csr_new(
 	}
 	X509_REQ_free(req);
 	EVP_PKEY_free(key);
-	return rc < 0 ? x509_err(e, rc, "cannot make a signing request") : 0;
+	return rc < 0 ? ca_x509_err(e, rc, "cannot make a signing request") : 0;
 }
 
 /* ---- the chain ---- */
@@ -84,7 +85,7 @@ static STACK_OF(X509) * read_chain(const void *pem, size_t n, struct err *e)
 bad:
 	BIO_free(bio);
 	sk_X509_pop_free(chain, X509_free);
-	x509_err(e, -EINVAL, "the CA's answer is not a chain of one to six certificates");
+	ca_x509_err(e, -EINVAL, "the CA's answer is not a chain of one to six certificates");
 	return NULL;
 }
 
@@ -118,18 +119,20 @@ static bool names_match(X509 *leaf, const struct certs_names *want)
 
 static int judge_key(X509 *leaf, const struct buf *key_pem, struct err *e)
 {
-	EVP_PKEY *key = x509_get_key(key_pem->data, key_pem->len);
+	EVP_PKEY *key = ca_x509_get_key(key_pem->data, key_pem->len);
 	int ok = key && X509_check_private_key(leaf, key) == 1;
 	EVP_PKEY_free(key);
-	return ok ? 0 : x509_err(e, -EINVAL, "the certificate is not for our key");
+	return ok ? 0 : ca_x509_err(e, -EINVAL, "the certificate is not for our key");
 }
 
 static int judge_dates(X509 *leaf, int64_t now, struct certs_facts *out, struct err *e)
 {
-	if (x509_time(&out->not_before, X509_get0_notBefore(leaf)) < 0 ||
-		x509_time(&out->not_after, X509_get0_notAfter(leaf)) < 0 ||
+	if (ca_x509_time(&out->not_before, X509_get0_notBefore(leaf)) < 0 ||
+		ca_x509_time(&out->not_after, X509_get0_notAfter(leaf)) < 0 ||
 		out->not_after <= out->not_before)
-		return x509_err(e, -EINVAL, "the certificate has no usable dates");
+		return ca_x509_err(e, -EINVAL, "the certificate has no usable dates");
+	if (!now)
+		return 0;
 	if (out->not_after <= now)
 		return err_set(
 			e, -ERANGE, "the certificate is expired already; is the clock right?");
@@ -145,7 +148,7 @@ static int judge_links(STACK_OF(X509) * chain, struct err *e)
 		X509 *c = sk_X509_value(chain, i), *issuer = sk_X509_value(chain, i + 1);
 		EVP_PKEY *key = X509_get0_pubkey(issuer);
 		if (X509_check_issued(issuer, c) != X509_V_OK || !key || X509_verify(c, key) != 1)
-			return x509_err(e, -EINVAL,
+			return ca_x509_err(e, -EINVAL,
 				"the chain is broken: a certificate is not signed by the next");
 	}
 	return 0;
@@ -168,8 +171,8 @@ static int serial_hex(X509 *leaf, char out[CERTS_SERIAL_MAX + 1])
 static int put_chain(struct buf *out, STACK_OF(X509) * chain, struct err *e)
 {
 	for (int i = 0; i < sk_X509_num(chain); i++)
-		if (x509_put_cert(out, sk_X509_value(chain, i)) < 0)
-			return x509_err(e, -ENOMEM, "cannot encode the chain");
+		if (ca_x509_put_cert(out, sk_X509_value(chain, i)) < 0)
+			return ca_x509_err(e, -ENOMEM, "cannot encode the chain");
 	return 0;
 }
 
@@ -183,11 +186,12 @@ int certs_chain_judge(const struct certs_judge *j, const void *pem, size_t n,
 	X509 *leaf = sk_X509_value(chain, 0);
 	int rc = judge_key(leaf, j->key_pem, e);
 	if (rc == 0 && !names_match(leaf, j->want))
-		rc = x509_err(e, -EINVAL, "the certificate is not for exactly the names ordered");
+		rc = ca_x509_err(
+			e, -EINVAL, "the certificate is not for exactly the names ordered");
 	if (rc == 0)
 		rc = judge_dates(leaf, j->now, out, e);
 	if (rc == 0 && serial_hex(leaf, out->serial) < 0)
-		rc = x509_err(e, -EINVAL, "the certificate's serial number is not usable");
+		rc = ca_x509_err(e, -EINVAL, "the certificate's serial number is not usable");
 	if (rc == 0)
 		rc = judge_links(chain, e);
 	if (rc == 0 && j->clean)

@@ -39,7 +39,7 @@ struct certs_facts {
 struct certs_judge {
 	const struct buf *key_pem;
 	const struct certs_names *want;
-	int64_t now;
+	int64_t now;       /* 0: whether the dates fit is not judged */
 	struct buf *clean; /* gets the certificates and nothing else, encoded anew; may be NULL */
 };
 int certs_chain_judge(const struct certs_judge *j, const void *pem, size_t n,

@@ -12,28 +12,28 @@
 #include "base/err.h"
 
 /* Set `e` to `code` and a sentence, with libcrypto's reason when it gave one; clears its queue. */
-int x509_err(struct err *e, int code, const char *what);
+int ca_x509_err(struct err *e, int code, const char *what);
 /* A new P-256 key, or NULL. */
-EVP_PKEY *x509_key_new(void);
-bool x509_key_is_p256(EVP_PKEY *key);
+EVP_PKEY *ca_x509_key_new(void);
+bool ca_x509_key_is_p256(EVP_PKEY *key);
 /* SHA-256 of the SubjectPublicKeyInfo. 0 or -EINVAL. */
-int x509_spki_sha256(uint8_t out[32], EVP_PKEY *key);
+int ca_x509_spki_sha256(uint8_t out[32], EVP_PKEY *key);
 /* Append as PEM (PKCS#8 / certificate). 0 or -ENOMEM. */
-int x509_put_key(struct buf *out, EVP_PKEY *key);
-int x509_put_cert(struct buf *out, X509 *cert);
+int ca_x509_put_key(struct buf *out, EVP_PKEY *key);
+int ca_x509_put_cert(struct buf *out, X509 *cert);
 /* One private key of a PEM text, or NULL. */
-EVP_PKEY *x509_get_key(const void *pem, size_t n);
+EVP_PKEY *ca_x509_get_key(const void *pem, size_t n);
 
 /* A certificate under construction: version 3, `serial` (16 bytes), dates, key. NULL on failure. */
-struct x509_shape {
+struct ca_x509_shape {
 	const uint8_t *serial;
 	int64_t not_before, not_after;
 	EVP_PKEY *key;
 };
-X509 *x509_new(const struct x509_shape *shape);
+X509 *ca_x509_new(const struct ca_x509_shape *shape);
 /* Add an extension in OpenSSL's text form; `issuer` for those that refer to one. 0 or -EINVAL. */
-int x509_ext(X509 *cert, X509 *issuer, int nid, const char *value);
+int ca_x509_ext(X509 *cert, X509 *issuer, int nid, const char *value);
 /* One CN as the whole name. 0 or -EINVAL. */
-int x509_set_cn(X509_NAME *name, const char *cn);
+int ca_x509_set_cn(X509_NAME *name, const char *cn);
 /* Unix seconds of an ASN.1 time. 0 or -EINVAL. */
-int x509_time(int64_t *out, const ASN1_TIME *t);
+int ca_x509_time(int64_t *out, const ASN1_TIME *t);

@@ -1,5 +1,5 @@
-/* See x509.h. */
-#include "gate/x509.h"
+/* See ca_x509.h. */
+#include "gate/ca_x509.h"
 
 #include <errno.h>
 #include <openssl/ec.h>
@@ -10,7 +10,7 @@
 
 #include "net/crypto.h"
 
-int x509_err(struct err *e, int code, const char *what)
+int ca_x509_err(struct err *e, int code, const char *what)
 {
 	unsigned long n = ERR_peek_last_error();
 	const char *why = n ? ERR_reason_error_string(n) : NULL;
@@ -19,12 +19,12 @@ int x509_err(struct err *e, int code, const char *what)
 	return code;
 }
 
-EVP_PKEY *x509_key_new(void)
+EVP_PKEY *ca_x509_key_new(void)
 {
 	return EVP_EC_gen("P-256");
 }
 
-bool x509_key_is_p256(EVP_PKEY *key)
+bool ca_x509_key_is_p256(EVP_PKEY *key)
 {
 	char group[32];
 	size_t n = 0;
@@ -33,7 +33,7 @@ bool x509_key_is_p256(EVP_PKEY *key)
 	       strcmp(group, SN_X9_62_prime256v1) == 0;
 }
 
-int x509_spki_sha256(uint8_t out[32], EVP_PKEY *key)
+int ca_x509_spki_sha256(uint8_t out[32], EVP_PKEY *key)
 {
 	uint8_t *der = NULL;
 	int n = i2d_PUBKEY(key, &der);
@@ -53,7 +53,7 @@ static int take_bio(struct buf *out, BIO *bio, int ok)
 	return rc;
 }
 
-int x509_put_key(struct buf *out, EVP_PKEY *key)
+int ca_x509_put_key(struct buf *out, EVP_PKEY *key)
 {
 	BIO *bio = BIO_new(BIO_s_secmem());
 	if (!bio)
@@ -62,7 +62,7 @@ int x509_put_key(struct buf *out, EVP_PKEY *key)
 	return take_bio(out, bio, ok);
 }
 
-int x509_put_cert(struct buf *out, X509 *cert)
+int ca_x509_put_cert(struct buf *out, X509 *cert)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 	if (!bio)
@@ -77,7 +77,7 @@ static int no_passphrase(char *to, int size, int rw, void *ctx)
 	return -1;
 }
 
-EVP_PKEY *x509_get_key(const void *pem, size_t n)
+EVP_PKEY *ca_x509_get_key(const void *pem, size_t n)
 {
 	BIO *bio = BIO_new_mem_buf(pem, (int)n);
 	if (!bio)
@@ -95,7 +95,7 @@ static int set_time(X509 *cert, int64_t at, int (*set)(X509 *, const ASN1_TIME *
 	return ok;
 }
 
-X509 *x509_new(const struct x509_shape *shape)
+X509 *ca_x509_new(const struct ca_x509_shape *shape)
 {
 	X509 *c = X509_new();
 	BIGNUM *bn = BN_bin2bn(shape->serial, 16, NULL);
@@ -111,7 +111,7 @@ X509 *x509_new(const struct x509_shape *shape)
 	return NULL;
 }
 
-int x509_ext(X509 *cert, X509 *issuer, int nid, const char *value)
+int ca_x509_ext(X509 *cert, X509 *issuer, int nid, const char *value)
 {
 	X509V3_CTX ctx;
 	X509V3_set_ctx(&ctx, issuer ? issuer : cert, cert, NULL, NULL, 0);
@@ -121,7 +121,7 @@ int x509_ext(X509 *cert, X509 *issuer, int nid, const char *value)
 	return ok ? 0 : -EINVAL;
 }
 
-int x509_set_cn(X509_NAME *name, const char *cn)
+int ca_x509_set_cn(X509_NAME *name, const char *cn)
 {
 	return X509_NAME_add_entry_by_txt(
 		       name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0)
@@ -129,7 +129,7 @@ int x509_set_cn(X509_NAME *name, const char *cn)
 		       : -EINVAL;
 }
 
-int x509_time(int64_t *out, const ASN1_TIME *t)
+int ca_x509_time(int64_t *out, const ASN1_TIME *t)
 {
 	struct tm tm;
 	if (!t || !ASN1_TIME_to_tm(t, &tm))

@@ -1,0 +1,105 @@
+/* See certs_file.h. */
+#include "gate/certs_file.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "net/tls.h"
+
+static int path_of(
+	char out[PATH_MAX], const struct certs_place *at, const char *suffix, struct err *e)
+{
+	int n = snprintf(out, PATH_MAX, "%s/%s%s", at->dir, at->id, suffix);
+	return n < PATH_MAX ? 0 : err_set(e, -ENAMETOOLONG, "%s: path too long", at->dir);
+}
+
+static const char *suffix_of(enum certs_file which)
+{
+	switch (which) {
+	case CERTS_FILE_PEM:
+		return ".pem";
+	case CERTS_FILE_KEY:
+		return ".key";
+	}
+	return "";
+}
+
+static int read_file(
+	const struct certs_place *at, enum certs_file which, struct buf *out, struct err *e)
+{
+	char path[PATH_MAX];
+	int rc = path_of(path, at, suffix_of(which), e);
+	return rc < 0 ? rc : file_read_secret(path, out, e);
+}
+
+static void move_aside(const struct certs_place *at)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	if (path_of(from, at, ".pem", NULL) == 0 && path_of(to, at, ".pem.damaged", NULL) == 0)
+		rename(from, to);
+}
+
+static int judge_file(const struct buf *pem, const struct certs_names *want,
+	struct certs_facts *facts, struct err *e)
+{
+	struct certs_judge j = {.key_pem = pem, .want = want};
+	return certs_chain_judge(&j, pem->data, pem->len, facts, e);
+}
+
+int certs_file_load(const struct certs_place *at, const struct certs_names *want,
+	struct certs_facts *facts, struct tls_cert **out, struct err *e)
+{
+	struct buf pem = BUF_INIT(CERTS_FILE_MAX);
+	int rc = read_file(at, CERTS_FILE_PEM, &pem, e);
+	if (rc == -ENOENT)
+		goto out;
+	if (rc == 0)
+		rc = judge_file(&pem, want, facts, e);
+	if (rc == 0)
+		rc = tls_cert_new(out, pem.data, pem.len, e);
+	if (rc < 0) {
+		move_aside(at);
+		rc = -EINVAL;
+	}
+out:
+	buf_done_secret(&pem);
+	return rc;
+}
+
+int certs_file_key(const struct certs_place *at, struct buf *pem, struct err *e)
+{
+	return read_file(at, CERTS_FILE_KEY, pem, e);
+}
+
+bool certs_file_is_for_key(const struct certs_place *at, const struct certs_names *want)
+{
+	struct buf pem = BUF_INIT(CERTS_FILE_MAX), key = BUF_INIT(CERTS_KEY_MAX);
+	struct certs_facts facts;
+	bool same = false;
+	if (read_file(at, CERTS_FILE_PEM, &pem, NULL) == 0 &&
+		read_file(at, CERTS_FILE_KEY, &key, NULL) == 0) {
+		struct certs_judge j = {.key_pem = &key, .want = want};
+		same = certs_chain_judge(&j, pem.data, pem.len, &facts, NULL) == 0;
+	}
+	buf_done_secret(&pem);
+	buf_done_secret(&key);
+	return same;
+}
+
+int certs_file_write(
+	const struct certs_place *at, enum certs_file which, const struct buf *pem, struct err *e)
+{
+	char path[PATH_MAX];
+	int rc = path_of(path, at, suffix_of(which), e);
+	return rc < 0 ? rc : file_write_durable(path, pem->data, pem->len, 0600, e);
+}
+
+int certs_file_remove(const struct certs_place *at, enum certs_file which, struct err *e)
+{
+	char path[PATH_MAX];
+	int rc = path_of(path, at, suffix_of(which), e);
+	return rc < 0 ? rc : file_remove_durable(path, e);
+}
