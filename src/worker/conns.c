@@ -1,0 +1,221 @@
+/* A connection from accept to close: TLS, the checks that follow every handshake (design decision 4),
+ * then HTTP served to a browser or an agent, or a link handed to its device. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "gate/ask.h"
+#include "gate/link.h"
+#include "gate/pages.h"
+#include "gate/snapshot.h"
+#include "net/dial.h"
+#include "net/tls.h"
+#include "worker/choose.h"
+#include "worker/worker_int.h"
+
+#define HANDSHAKE_MS 10000u
+#define EXPORTER_LABEL "EXPORTER-lanthorn-enrol-1"
+
+struct conn {
+	struct worker *worker;
+	struct list node;
+	struct http_conn *http; /* NULL until served, and again when it ended */
+	struct stream *stream;	/* NULL once somebody else owns it */
+	struct http_server_opts opts;
+	enum door door;
+	uint8_t exporter[32];
+	bool has_exporter;
+	char host[254]; /* agents: the SNI */
+};
+
+static void conn_free(struct conn *c)
+{
+	struct worker *w = c->worker;
+	list_remove(&c->node);
+	w->n_conns--;
+	w->full_said = w->full_said && w->n_conns + w->conns_max / 10 > w->conns_max;
+	free(c);
+	if (w->n_conns == 0)
+		worker_conns_empty(w);
+}
+
+/* ---- HTTP ---- */
+
+static void on_request(void *ctx, struct exchange *x)
+{
+	struct conn *c = ctx;
+	struct router *r = &c->worker->router;
+	switch (c->door) {
+	case DOOR_API:
+		ask_exchange(x, ASK_LOCAL, "local", r->desk, NULL);
+		return;
+	case DOOR_PLAIN:
+		router_plain(r, x);
+		return;
+	case DOOR_TLS:
+		break;
+	}
+	switch ((enum worker_role)x->conn->tls->role) {
+	case ROLE_BROWSER:
+		router_browser(r, x);
+		return;
+	case ROLE_ENROL:
+		ask_exchange(x, ASK_ENROL, c->host, r->desk, c->has_exporter ? c->exporter : NULL);
+		return;
+	case ROLE_AGENT:
+		ask_exchange(x, ASK_AGENT, c->host, r->desk, NULL);
+		return;
+	case ROLE_LINK:
+		break; /* never served: handed over in on_open */
+	}
+	exchange_abort(x);
+}
+
+static void on_http_closed(void *ctx, struct http_conn *h)
+{
+	(void)h;
+	conn_free(ctx);
+}
+
+static void serve(struct conn *c)
+{
+	struct stream *s = c->stream;
+	c->stream = NULL;
+	c->opts = (struct http_server_opts){.limits = &c->worker->limits,
+		.on_request = on_request,
+		.on_closed = on_http_closed,
+		.ctx = c};
+	c->http = http_serve(s, &c->opts);
+}
+
+/* ---- the checks after a handshake, resumed ones too ---- */
+
+static const char *link_fault(struct conn *c, const struct tls_info *t, char device[64])
+{
+	const struct snapshot *snap = c->worker->router.snap;
+	if (!t->has_peer_cert)
+		return "no device certificate";
+	if (choose_device_of(device, t->sni) < 0)
+		return "not a device name";
+	const char *owner = snap ? snapshot_device_of_serial(snap, t->peer_serial) : NULL;
+	if (!owner)
+		return "the certificate belongs to no live device";
+	if (strcmp(owner, device) != 0)
+		return "the certificate belongs to another device";
+	if (t->peer_not_after <= clock_unix())
+		return "the device certificate has expired";
+	return NULL;
+}
+
+static void open_link(struct conn *c, const struct tls_info *t)
+{
+	char device[64] = "";
+	const char *fault = link_fault(c, t, device);
+	struct stream *s = c->stream;
+	if (fault) {
+		log_warn("worker/conns", "link refused", "why", fault, "name", t->sni, "serial",
+			t->peer_serial, "peer", stream_peer_addr(s));
+		stream_close(s);
+		return;
+	}
+	struct link_table *links = c->worker->router.links;
+	conn_free(c);
+	link_add(links, device, s);
+}
+
+static void on_open(struct stream *s, void *ctx)
+{
+	struct conn *c = ctx;
+	const struct tls_info *t = stream_tls(s);
+	if (c->door != DOOR_TLS) {
+		serve(c);
+		return;
+	}
+	str_copy(c->host, sizeof(c->host), t->sni);
+	if (t->role == ROLE_LINK) {
+		open_link(c, t);
+		return;
+	}
+	if (t->role == ROLE_ENROL)
+		c->has_exporter = tls_exporter(s, EXPORTER_LABEL, c->exporter,
+					  sizeof(c->exporter), NULL) == 0;
+	serve(c);
+}
+
+static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
+{
+	(void)s;
+	(void)p;
+	(void)n;
+	(void)ctx;
+	return 0; /* nothing is read before somebody else took over in on_open */
+}
+
+static void on_nothing(struct stream *s, void *ctx)
+{
+	(void)s;
+	(void)ctx;
+}
+
+static void on_close(struct stream *s, const struct err *why, void *ctx)
+{
+	struct conn *c = ctx;
+	log_debug("worker/conns", "closed before it was served", "peer", stream_peer_addr(s), "why",
+		why->text);
+	conn_free(c);
+}
+
+static const struct stream_cb conn_cb = {.on_open = on_open,
+	.on_data = on_data,
+	.on_eof = on_nothing,
+	.on_writable = on_nothing,
+	.on_close = on_close};
+
+/* ---- accept and drain ---- */
+
+static bool has_room(struct worker *w)
+{
+	if (w->n_conns < w->conns_max)
+		return true;
+	if (!w->full_said)
+		log_warn("worker/conns", "no room for more connections", "limit",
+			LOG_NUM(w->conns_max));
+	w->full_said = true;
+	return false;
+}
+
+void conns_accept(void *ctx, int fd)
+{
+	struct door_ctx *d = ctx;
+	struct worker *w = d->worker;
+	/* The API's door stays open when the house is full: it is how people look what is wrong. */
+	if (d->door != DOOR_API && !has_room(w)) {
+		close(fd);
+		return;
+	}
+	struct conn *c = xcalloc(1, sizeof(*c));
+	c->worker = w;
+	c->door = d->door;
+	list_push_back(&w->conns, &c->node);
+	w->n_conns++;
+	if (d->door == DOOR_TLS)
+		c->stream = tls_accept(w->o.loop, fd, w->o.tls, HANDSHAKE_MS, &conn_cb, c);
+	else
+		c->stream = stream_from_fd(w->o.loop, fd, &conn_cb, c);
+}
+
+void conns_drain(struct worker *w, uint64_t ms)
+{
+	list_each_safe(at, &w->conns) {
+		struct conn *c = container_of(at, struct conn, node);
+		if (c->http)
+			http_conn_drain(c->http, ms);
+		else if (c->stream)
+			stream_close(c->stream);
+	}
+}

@@ -1,0 +1,235 @@
+/* See worker.h. What other threads say arrives as jobs and is applied in order. */
+#include "worker/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "gate/link.h"
+#include "gate/session.h"
+#include "gate/snapshot.h"
+#include "gate/upstream.h"
+#include "net/listen.h"
+#include "net/tls.h"
+#include "store/conf.h"
+#include "worker/choose.h"
+#include "worker/worker_int.h"
+
+#define SWEEP_MS 10000u
+
+static void on_sweep(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, sweep);
+	session_table_sweep(w->router.sessions, clock_unix());
+	timer_arm(&w->sweep, SWEEP_MS);
+}
+
+static struct http_limits limits_of(const struct conf *c)
+{
+	struct http_limits l = http_limits_default;
+	l.head_max = c->limits.request_head;
+	l.url_max = c->limits.url;
+	l.fields_max = c->limits.headers;
+	l.head_ms = c->limits.head_timeout_ms;
+	l.idle_ms = c->limits.idle_timeout_ms;
+	l.keepalive_ms = c->limits.keepalive_ms;
+	return l;
+}
+
+struct worker *worker_new(const struct worker_opts *o)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+	w->o = *o;
+	w->o.tls = tls_server_ref(o->tls);
+	w->o.conf = conf_ref(o->conf);
+	w->limits = limits_of(o->conf);
+	w->conns_max = o->conf->limits.connections;
+	list_init(&w->conns);
+	struct upstream_opts u = {.loop = o->loop,
+		.connect_ms = o->conf->limits.upstream_connect_ms,
+		.idle_ms = o->conf->limits.upstream_idle_ms};
+	w->router = (struct router){.snap = snapshot_slot_get(o->slot),
+		.sessions = session_table_new(),
+		.links = link_table_new(o->loop, o->on_links, o->ctx),
+		.upstreams = upstream_table_new(&u),
+		.desk = o->desk,
+		.tunnel_idle_ms = o->conf->limits.websocket_idle_ms,
+		.on_touched = o->on_touched,
+		.ctx = o->ctx};
+	timer_init(&w->sweep, o->loop, on_sweep);
+	timer_arm(&w->sweep, SWEEP_MS);
+	return w;
+}
+
+static int open_door(struct worker *w, int fd, enum door door, struct err *e)
+{
+	struct door_ctx *d = &w->doors[w->n_doors];
+	bool lan_only = door != DOOR_API && w->o.conf->listen.from == CONF_FROM_LAN;
+	*d = (struct door_ctx){.worker = w, .door = door};
+	int rc = listener_open(&d->listener, w->o.loop, fd, lan_only ? LISTEN_LAN_ONLY : 0,
+		conns_accept, d, e);
+	if (rc == 0)
+		w->n_doors++;
+	return rc;
+}
+
+int worker_listen_tls(struct worker *w, int fd, struct err *e)
+{
+	return open_door(w, fd, DOOR_TLS, e);
+}
+
+int worker_listen_plain(struct worker *w, int fd, struct err *e)
+{
+	return open_door(w, fd, DOOR_PLAIN, e);
+}
+
+int worker_listen_api(struct worker *w, int fd, struct err *e)
+{
+	return open_door(w, fd, DOOR_API, e);
+}
+
+/* ---- the end ---- */
+
+static void drain_is_over(struct worker *w)
+{
+	void (*done)(void *) = w->drained;
+	w->drained = NULL;
+	timer_cancel(&w->drain);
+	if (done)
+		done(w->drained_ctx);
+}
+
+void worker_conns_empty(struct worker *w)
+{
+	if (w->drained)
+		timer_arm(&w->drain, 0);
+}
+
+static void on_drain_deadline(struct timer *t)
+{
+	drain_is_over(container_of(t, struct worker, drain));
+}
+
+static void close_doors(struct worker *w)
+{
+	for (unsigned i = 0; i < w->n_doors; i++)
+		listener_close(w->doors[i].listener);
+	w->n_doors = 0;
+}
+
+void worker_drain(struct worker *w, uint64_t ms, void (*done)(void *ctx), void *ctx)
+{
+	close_doors(w);
+	w->drained = done;
+	w->drained_ctx = ctx;
+	timer_init(&w->drain, w->o.loop, on_drain_deadline);
+	timer_arm(&w->drain, w->n_conns ? ms + 500 : 0);
+	conns_drain(w, ms);
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	close_doors(w);
+	timer_cancel(&w->sweep);
+	link_table_free(w->router.links);
+	upstream_table_free(w->router.upstreams);
+	session_table_free(w->router.sessions);
+	snapshot_unref(w->router.snap);
+	tls_server_unref(w->o.tls);
+	conf_unref(w->o.conf);
+	free(w);
+}
+
+/* ---- posts ---- */
+
+struct post {
+	struct job job;
+	struct worker *worker;
+	struct snapshot *snap;
+	struct session_row row;
+	char device[64];
+};
+
+static struct post *post_new(struct worker *w, void (*run)(struct job *), void (*cancel)(struct job *))
+{
+	struct post *p = xcalloc(1, sizeof(*p));
+	p->worker = w;
+	p->job = (struct job){.run = run, .cancel = cancel};
+	return p;
+}
+
+static void post_send(struct post *p)
+{
+	loop_post(p->worker->o.loop, &p->job);
+}
+
+static void free_post(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	snapshot_unref(p->snap);
+	free_secret(p, sizeof(*p));
+}
+
+static void run_snapshot(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	struct snapshot *old = p->worker->router.snap;
+	p->worker->router.snap = p->snap;
+	p->snap = old;
+	free_post(job);
+}
+
+void worker_post_snapshot(struct worker *w, struct snapshot *s)
+{
+	struct post *p = post_new(w, run_snapshot, free_post);
+	p->snap = s;
+	post_send(p);
+}
+
+static void run_session_put(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	session_table_put(p->worker->router.sessions, &p->row);
+	free_post(job);
+}
+
+void worker_post_session_put(struct worker *w, const struct session_row *row)
+{
+	struct post *p = post_new(w, run_session_put, free_post);
+	p->row = *row;
+	post_send(p);
+}
+
+static void run_session_drop(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	session_table_drop(p->worker->router.sessions, p->row.hash);
+	free_post(job);
+}
+
+void worker_post_session_drop(struct worker *w, const uint8_t hash[32])
+{
+	struct post *p = post_new(w, run_session_drop, free_post);
+	memcpy(p->row.hash, hash, sizeof(p->row.hash));
+	post_send(p);
+}
+
+static void run_device_cut(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	tls_server_rotate_tickets(p->worker->o.tls, ROLE_LINK, true);
+	tls_server_rotate_tickets(p->worker->o.tls, ROLE_AGENT, true);
+	link_cut(p->worker->router.links, p->device);
+	upstream_cut(p->worker->router.upstreams, p->device);
+	free_post(job);
+}
+
+void worker_post_device_cut(struct worker *w, const char *device)
+{
+	struct post *p = post_new(w, run_device_cut, free_post);
+	strncpy(p->device, device, sizeof(p->device) - 1);
+	post_send(p);
+}
