@@ -53,13 +53,17 @@ struct worker *worker_new(const struct worker_opts *o)
 		.sessions = session_table_new(),
 		.links = link_table_new(o->loop, o->on_links, o->ctx),
 		.upstreams = upstream_table_new(&u),
-		.desk = o->desk,
 		.tunnel_idle_ms = o->conf->limits.websocket_idle_ms,
 		.on_touched = o->on_touched,
 		.ctx = o->ctx};
 	timer_init(&w->sweep, o->loop, on_sweep);
 	timer_arm(&w->sweep, SWEEP_MS);
 	return w;
+}
+
+void worker_set_desk(struct worker *w, const struct ask_desk *desk)
+{
+	w->router.desk = desk;
 }
 
 static int open_door(struct worker *w, int fd, enum door door, struct err *e)

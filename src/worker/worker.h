@@ -21,7 +21,6 @@ struct worker_opts {
 	struct snapshot_slot *slot;
 	struct tls_server *tls;	      /* ref'd */
 	const struct conf *conf;      /* ref'd */
-	const struct ask_desk *desk;  /* kept */
 	/* Told to the control thread; called on the loop. */
 	void (*on_links)(void *ctx, const char *device, unsigned links, const char *peer);
 	void (*on_touched)(void *ctx, const uint8_t hash[32]);
@@ -29,6 +28,9 @@ struct worker_opts {
 };
 
 struct worker *worker_new(const struct worker_opts *o);
+/* Where questions go; kept. Before the first listener. (The control thread that owns the desk tells its
+ * workers of sessions while it starts, so they come first.) */
+void worker_set_desk(struct worker *w, const struct ask_desk *desk);
 /* Accept TLS (browsers, links, agents), plain HTTP (redirects) or the API's Unix socket from a
  * listening descriptor. Takes `fd`. */
 int worker_listen_tls(struct worker *w, int fd, struct err *e);

@@ -1,0 +1,353 @@
+/* See parent.h. Both ends of the pair stay open here, so that a child that ends and comes back finds the
+ * messages that waited, and the other one never notices. */
+#include "parent.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "gate.h"
+#include "net/listen.h"
+#include "parent_priv.h"
+#include "store/conf.h"
+
+#define EXIT_CONFIG 78
+#define STOP_MS 10000u
+#define RESTART_MIN_MS 500u
+#define RESTART_MAX_MS 30000u
+#define STEADY_MS 60000u
+
+struct child {
+	const char *name;
+	struct identity who;
+	pid_t pid; /* 0: not running */
+	uint64_t started_ms, restart_at_ms, delay_ms;
+	char *argv[2 * GATE_FDS_MAX * 2 + 8];
+	int fds[GATE_FDS_MAX * 2 + 2]; /* become 3, 4, 5 … in the child */
+	unsigned n_fds;
+};
+
+struct parent {
+	const struct parent_opts *o;
+	const struct conf *conf;
+	struct child gate, steward;
+	sigset_t signals;
+	bool stopping;
+	char api_path[PATH_MAX];
+};
+
+/* ---- a child ---- */
+
+static _Noreturn void child_fail(const char *what)
+{
+	fprintf(stderr, "lanthornd: %s: %s\n", what, strerror(errno));
+	_exit(127);
+}
+
+/* Move the descriptors to 3, 4, … : first out of the way, then down. */
+static void place_fds(struct child *c)
+{
+	int base = PARENT_FD_PEER + (int)c->n_fds + 64;
+	for (unsigned i = 0; i < c->n_fds; i++) {
+		c->fds[i] = fcntl_dup_above(c->fds[i], base);
+		if (c->fds[i] < 0)
+			child_fail("cannot hand over descriptors");
+	}
+	for (unsigned i = 0; i < c->n_fds; i++) {
+		if (dup2(c->fds[i], PARENT_FD_PEER + (int)i) < 0)
+			child_fail("cannot hand over descriptors");
+	}
+	close_from(PARENT_FD_PEER + (int)c->n_fds);
+}
+
+static _Noreturn void run_child(struct parent *p, struct child *c)
+{
+	struct rlimit none = {0, 0};
+	sigprocmask(SIG_UNBLOCK, &p->signals, NULL);
+	place_fds(c);
+	if (identity_become(&c->who) < 0)
+		child_fail("cannot change to its own user");
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	setrlimit(RLIMIT_CORE, &none);
+	umask(077);
+	execv(c->argv[0], c->argv);
+	child_fail(c->argv[0]);
+}
+
+static void start_child(struct parent *p, struct child *c)
+{
+	pid_t pid = fork();
+	if (pid == 0)
+		run_child(p, c);
+	if (pid < 0) {
+		log_error("parent", "cannot start", "process", c->name, "why", strerror(errno));
+		c->restart_at_ms = clock_mono_ms() + RESTART_MAX_MS;
+		return;
+	}
+	c->pid = pid;
+	c->started_ms = clock_mono_ms();
+	log_info("parent", "started", "process", c->name, "pid", LOG_NUM(pid));
+}
+
+static void child_ended(struct parent *p, struct child *c, int status)
+{
+	uint64_t now = clock_mono_ms();
+	bool steady = now - c->started_ms >= STEADY_MS;
+	c->pid = 0;
+	if (p->stopping)
+		return;
+	c->delay_ms = steady || !c->delay_ms ? RESTART_MIN_MS : c->delay_ms * 2;
+	if (c->delay_ms > RESTART_MAX_MS)
+		c->delay_ms = RESTART_MAX_MS;
+	c->restart_at_ms = now + c->delay_ms;
+	log_warn("parent", "ended and will be started again", "process", c->name,
+		WIFSIGNALED(status) ? "signal" : "exit",
+		LOG_NUM(WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)), "in_ms",
+		LOG_NUM(c->delay_ms));
+}
+
+static void reap(struct parent *p)
+{
+	int status;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (pid == p->gate.pid)
+			child_ended(p, &p->gate, status);
+		else if (pid == p->steward.pid)
+			child_ended(p, &p->steward, status);
+	}
+}
+
+static void signal_children(struct parent *p, int signum)
+{
+	if (p->gate.pid)
+		kill(p->gate.pid, signum);
+	if (p->steward.pid)
+		kill(p->steward.pid, signum);
+}
+
+/* ---- what is opened before privileges go ---- */
+
+static int bind_port(struct parent *p, uint16_t port, const char *option, unsigned *n_args,
+	struct err *e)
+{
+	struct child *g = &p->gate;
+	const struct conf_list *addrs = &p->conf->listen.addresses;
+	for (unsigned i = 0; port && i < addrs->n; i++) {
+		int fd = listen_bind(addrs->v[i], port, e);
+		if (fd == -EAFNOSUPPORT && addrs->n > 1)
+			continue; /* a machine without IPv6 */
+		if (fd < 0)
+			return fd;
+		g->argv[(*n_args)++] = xasprintf("--%s=%d", option, PARENT_FD_PEER + (int)g->n_fds);
+		g->fds[g->n_fds++] = fd;
+	}
+	return 0;
+}
+
+static int make_dirs(struct parent *p, struct err *e)
+{
+	const struct {
+		const char *top, *sub;
+		const struct identity *who;
+	} dirs[] = {
+		{p->conf->state_dir, "gate",	 &p->gate.who	 },
+		{p->conf->state_dir, "steward", &p->steward.who},
+		{p->conf->run_dir,   "steward", &p->steward.who},
+	};
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
+		char path[PATH_MAX];
+		if (snprintf(path, sizeof(path), "%s/%s", dirs[i].top, dirs[i].sub) >=
+			(int)sizeof(path))
+			return err_set(e, -ENAMETOOLONG, "%s: path too long", dirs[i].top);
+		int rc = dir_make(dirs[i].top, 0755, e);
+		if (rc == 0)
+			rc = dir_make(path, 0700, e);
+		if (rc == 0)
+			rc = identity_own(dirs[i].who, path, e);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int open_pair(struct parent *p, struct err *e)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, -errno, "cannot make a socket pair");
+	p->gate.fds[p->gate.n_fds++] = pair[0];
+	p->steward.fds[p->steward.n_fds++] = pair[1];
+	return 0;
+}
+
+static int open_all(struct parent *p, struct err *e)
+{
+	struct child *g = &p->gate;
+	unsigned n = 0;
+	g->argv[n++] = "/proc/self/exe";
+	g->argv[n++] = "--gate";
+	g->argv[n++] = "--config";
+	g->argv[n++] = (char *)p->o->conf_path;
+	int rc = open_pair(p, e);
+	if (rc < 0)
+		return rc;
+	snprintf(p->api_path, sizeof(p->api_path), "%s/api.sock", p->conf->run_dir);
+	int fd = listen_bind_unix(p->api_path, 0600, e);
+	if (fd < 0)
+		return fd;
+	g->fds[g->n_fds++] = fd;
+	rc = bind_port(p, p->conf->listen.port, "tls", &n, e);
+	if (rc == 0)
+		rc = bind_port(p, p->conf->listen.http_port, "plain", &n, e);
+	return rc;
+}
+
+static int name_steward(struct parent *p, struct err *e)
+{
+	static char path[PATH_MAX];
+	if (snprintf(path, sizeof(path), "%s/lanthorn-steward", p->o->libexec) >= (int)sizeof(path))
+		return err_set(e, -ENAMETOOLONG, "%s: path too long", p->o->libexec);
+	if (access(path, X_OK) < 0)
+		return err_sys(e, -errno, "cannot run %s", path);
+	p->steward.argv[0] = path;
+	p->steward.argv[1] = "--config";
+	p->steward.argv[2] = (char *)p->o->conf_path;
+	return 0;
+}
+
+static int prepare(struct parent *p, struct err *e)
+{
+	int rc = identity_find(&p->gate.who, p->conf->run_as.gate, e);
+	if (rc == 0)
+		rc = identity_find(&p->steward.who, p->conf->run_as.steward, e);
+	if (rc == 0)
+		rc = name_steward(p, e);
+	if (rc == 0)
+		rc = make_dirs(p, e);
+	if (rc == 0)
+		rc = open_all(p, e);
+	if (rc == 0)
+		rc = identity_drop_capabilities(e);
+	return rc;
+}
+
+/* ---- supervision ---- */
+
+/* Milliseconds until the next restart is due, at most a second. */
+static long start_due(struct parent *p)
+{
+	struct child *both[] = {&p->steward, &p->gate};
+	uint64_t now = clock_mono_ms();
+	long wait = 1000;
+	for (int i = 0; i < 2; i++) {
+		struct child *c = both[i];
+		if (c->pid || p->stopping)
+			continue;
+		if (c->restart_at_ms <= now)
+			start_child(p, c);
+		else if ((long)(c->restart_at_ms - now) < wait)
+			wait = (long)(c->restart_at_ms - now);
+	}
+	return wait;
+}
+
+static int wait_signal(struct parent *p, long ms)
+{
+	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	return sigtimedwait(&p->signals, NULL, &ts);
+}
+
+static void supervise(struct parent *p)
+{
+	while (!p->stopping) {
+		long wait = start_due(p);
+		switch (wait_signal(p, wait)) {
+		case SIGTERM:
+		case SIGINT:
+			p->stopping = true;
+			break;
+		case SIGHUP:
+			signal_children(p, SIGHUP);
+			break;
+		default:
+			break;
+		}
+		reap(p);
+	}
+}
+
+static void end_children(struct parent *p)
+{
+	uint64_t until = clock_mono_ms() + STOP_MS;
+	signal_children(p, SIGTERM);
+	while (p->gate.pid || p->steward.pid) {
+		if (clock_mono_ms() >= until) {
+			signal_children(p, SIGKILL);
+			until += STOP_MS;
+		}
+		wait_signal(p, 100);
+		reap(p);
+	}
+}
+
+static int load(struct parent *p)
+{
+	struct conf_errors errors = {0};
+	struct conf *c = NULL;
+	int rc = conf_load(&c, p->o->conf_path, &errors);
+	for (unsigned i = 0; i < errors.n; i++)
+		fprintf(stderr, "%s\n", errors.text[i]);
+	p->conf = c;
+	if (rc == 0)
+		log_setup(c->log.level, c->log.format == CONF_LOG_JSON);
+	return rc;
+}
+
+static void free_parent(struct parent *p)
+{
+	for (char **a = p->gate.argv; *a; a++) {
+		if (strncmp(*a, "--tls=", 6) == 0 || strncmp(*a, "--plain=", 8) == 0)
+			free(*a);
+	}
+	conf_unref(p->conf);
+}
+
+int parent_run(const struct parent_opts *o)
+{
+	struct parent p = {.o = o, .gate = {.name = "gate"}, .steward = {.name = "steward"}};
+	struct err e = {0};
+	if (load(&p) < 0)
+		return EXIT_CONFIG;
+	sigemptyset(&p.signals);
+	sigaddset(&p.signals, SIGTERM);
+	sigaddset(&p.signals, SIGINT);
+	sigaddset(&p.signals, SIGHUP);
+	sigaddset(&p.signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &p.signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	int rc = prepare(&p, &e);
+	if (rc < 0) {
+		log_error("parent", "cannot start", "why", e.text);
+	} else {
+		supervise(&p);
+		end_children(&p);
+		unlink(p.api_path);
+	}
+	free_parent(&p);
+	return rc < 0 ? 1 : 0;
+}

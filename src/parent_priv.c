@@ -1,0 +1,83 @@
+/* See parent_priv.h. capset(2) is called directly: three bits do not need a library. */
+#include "parent_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+int identity_find(struct identity *who, const char *user, struct err *e)
+{
+	uint64_t number;
+	*who = (struct identity){.keep = true};
+	if (!*user || geteuid() != 0)
+		return 0;
+	who->keep = false;
+	if (str_to_u64(user, 0x7fffffff, &number) == 0) {
+		who->uid = (uid_t)number;
+		who->gid = (gid_t)number;
+		return 0;
+	}
+	errno = 0;
+	const struct passwd *pw = getpwnam(user);
+	if (!pw)
+		return err_set(e, -ENOENT,
+			"there is no user \"%s\"; make it (useradd --system %s) or set run_as", user,
+			user);
+	who->uid = pw->pw_uid;
+	who->gid = pw->pw_gid;
+	return 0;
+}
+
+static int set_capabilities(uint32_t keep)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+	data[0].effective = data[0].permitted = keep;
+	return (int)syscall(SYS_capset, &head, data);
+}
+
+int identity_become(const struct identity *who)
+{
+	if (who->keep)
+		return set_capabilities(0);
+	if (setgroups(0, NULL) < 0 || setresgid(who->gid, who->gid, who->gid) < 0)
+		return -1;
+	return setresuid(who->uid, who->uid, who->uid);
+}
+
+int identity_own(const struct identity *who, const char *path, struct err *e)
+{
+	if (who->keep)
+		return 0;
+	if (chown(path, who->uid, who->gid) < 0)
+		return err_sys(e, -errno, "cannot give %s to its user", path);
+	return 0;
+}
+
+int identity_drop_capabilities(struct err *e)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (set_capabilities(1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL) < 0)
+		return err_sys(e, -errno, "cannot give up capabilities");
+	return 0;
+}
+
+int fcntl_dup_above(int fd, int above)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, above);
+}
+
+void close_from(int first)
+{
+	if (syscall(SYS_close_range, (unsigned)first, ~0u, 0) == 0)
+		return;
+	for (int fd = first; fd < 1024; fd++)
+		close(fd);
+}
