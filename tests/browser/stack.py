@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""A whole LAN for the browser tests: two linked devices with certificates of their own.
+
+Prints one JSON line when all is up; then each line on stdin is a lanthornctl call (JSON list), each
+answered by one JSON line; the end of stdin ends everything. Exit 1 when a program ended badly.
+"""
+import json
+import pathlib
+import shutil
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "flow"))
+import lib  # noqa: E402
+from web import shown_names  # noqa: E402
+
+
+def bring_up(stack):
+    stack.start_gateway()
+    for name, title in (("tv", "Television"), ("lamp", "Lamp")):
+        stack.add_device(name, title)
+    for name in ("tv", "lamp"):
+        host = stack.host(name)
+        lib.wait_for(f"the certificate of {host}",
+                     lambda host=host: shown_names(stack.port, host, stack.lab.ca) == [host], 60)
+    return {"port": stack.port, "domain": stack.domain, "ca": stack.lab.ca,
+            "folder": str(stack.folder), "setup": stack.setup_link()}
+
+
+def main():
+    stack = lib.Stack()
+    code = 1
+    try:
+        print(json.dumps(bring_up(stack)), flush=True)
+        for line in sys.stdin:
+            done = stack.ctl_run(*json.loads(line))
+            print(json.dumps({"code": done.returncode, "out": done.stdout, "err": done.stderr}),
+                  flush=True)
+        code = 0
+    finally:
+        stack.stop()
+        complaints = stack.complaints()
+        for line in complaints:
+            print(line, file=sys.stderr)
+        if code or complaints:
+            stack.dump()
+        shutil.rmtree(stack.folder, ignore_errors=True)
+    sys.exit(1 if complaints else code)
+
+
+main()
