@@ -55,7 +55,7 @@ wctype" '
 		may["plugins"] = "dns-plugins base net/dnsmsg.h net/crypto.h"
 		may["agent"] = "device-agent base"
 		home["uv"] = "^src/net/"
-		home["openssl/"] = "^(src/net/(tls|crypto)|acme/jws|device-agent/tls_openssl|src/gate/(ca|certs|jwt|password))"
+		home["openssl/"] = "^(src/net/(tls|crypto)|acme/jws|device-agent/tls_openssl|src/gate/(x509|ca|certs|jwt|password))"
 		home["mbedtls/"] = "^device-agent/tls_mbedtls"
 		home["curl/"] = "^(src/net/fetch|src/ctl|dns-plugins/http)"
 		home["yaml"] = "^src/store/yaml"
