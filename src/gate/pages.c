@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "gate/html.h"
 
 struct words {
 	int status;
@@ -34,41 +35,21 @@ static const struct words *words_for(int status)
 	return &other;
 }
 
-static void put_escaped(struct buf *b, const char *s, bool json)
-{
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-		if (json ? (c < 0x20 || c == '"' || c == '\\') : strchr("<>&\"'", c) != NULL)
-			buf_printf(b, json ? "\\u%04x" : "&#%u;", c);
-		else
-			buf_append(b, s, 1);
-	}
-}
-
 static void put_html(struct buf *b, const struct page_error *e)
 {
 	const struct words *w = words_for(e->status);
-	buf_puts(b, "<!doctype html><html lang=en><meta charset=utf-8>"
-		    "<meta name=viewport content=\"width=device-width,initial-scale=1\">");
-	if (e->retry_after)
-		buf_printf(b, "<meta http-equiv=refresh content=%u>", e->retry_after);
-	buf_printf(b, "<title>%s</title><style>", w->title);
-	buf_puts(b, ":root{color-scheme:light dark}body{font:17px/1.55 system-ui,sans-serif;"
-		    "margin:0;min-height:100vh;display:grid;place-items:center;"
-		    "background:light-dark(#f6f4ef,#191816);color:light-dark(#2b2822,#e9e5dc)}"
-		    "main{max-width:30rem;padding:2rem}h1{font-size:1.5rem;font-weight:600;"
-		    "margin:0 0 .5rem}p{margin:.5rem 0}small{opacity:.7}</style>");
-	buf_printf(b, "<main><h1>%s</h1><p>%s</p>", w->title, w->text);
+	html_begin(b, w->title, e->retry_after);
+	buf_printf(b, "<h1>%s</h1>\n<p>%s</p>\n", w->title, w->text);
 	if (e->why) {
-		buf_puts(b, "<p><small>");
+		buf_puts(b, "<p class=\"soft\">");
 		if (e->device) {
-			put_escaped(b, e->device, false);
+			html_escape(b, e->device);
 			buf_puts(b, ": ");
 		}
-		put_escaped(b, e->why, false);
-		buf_puts(b, "</small></p>");
+		html_escape(b, e->why);
+		buf_puts(b, "</p>\n");
 	}
-	buf_puts(b, "</main></html>\n");
+	html_end(b);
 }
 
 static void put_json(struct buf *b, const struct page_error *e)
@@ -77,7 +58,7 @@ static void put_json(struct buf *b, const struct page_error *e)
 		words_for(e->status)->title);
 	if (e->why) {
 		buf_puts(b, ",\"detail\":\"");
-		put_escaped(b, e->why, true);
+		html_json_escape(b, e->why);
 		buf_puts(b, "\"");
 	}
 	buf_puts(b, "}}\n");
@@ -89,7 +70,7 @@ void page_error_reply(struct exchange *x, const struct page_error *e)
 	struct msg *head = msg_new_response(e->status);
 	const char *accept = msg_get(x->req, "accept");
 	bool html = accept && strstr(accept, "text/html");
-	char seconds[16];
+	char seconds[16], policy[320];
 	msg_add(head, "cache-control", "no-store");
 	if (e->retry_after) {
 		snprintf(seconds, sizeof(seconds), "%u", e->retry_after);
@@ -99,8 +80,8 @@ void page_error_reply(struct exchange *x, const struct page_error *e)
 		put_html(&b, e);
 	else
 		put_json(&b, e);
-	msg_add(head, "content-security-policy",
-		"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+	html_policy(policy, "'none'");
+	msg_add(head, "content-security-policy", policy);
 	msg_add(head, "x-content-type-options", "nosniff");
 	exchange_reply(x, e->status, head, html ? "text/html; charset=utf-8" : "application/json",
 		buf_str(&b));

@@ -15,6 +15,7 @@
 #include "gate/ask.h"
 #include "gate/guard.h"
 #include "gate/headers.h"
+#include "gate/html.h"
 #include "gate/link.h"
 #include "gate/pages.h"
 #include "gate/proxy.h"
@@ -53,17 +54,6 @@ static void own_origin(const struct router *r, const char *host, char *out, size
 
 /* ---- sign-in ---- */
 
-static void put_url_escaped(struct buf *b, const char *s)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";
-	for (; *s; s++) {
-		if (strchr(plain, *s))
-			buf_append(b, s, 1);
-		else
-			buf_printf(b, "%%%02X", (unsigned char)*s);
-	}
-}
-
 /* 302 to the base name's sign-in, tied to this browser by a cookie whose hash goes along. */
 static void send_to_sign_in(const struct router *r, struct exchange *x, const struct route *route)
 {
@@ -80,9 +70,9 @@ static void send_to_sign_in(const struct router *r, struct exchange *x, const st
 		secret);
 	buf_printf(&url, "https://%s%s/signin?host=", snapshot_domain(r->snap),
 		snapshot_port_suffix(r->snap));
-	put_url_escaped(&url, route->host);
+	html_url_escape(&url, route->host);
 	buf_printf(&url, "&state=%s&to=", state);
-	put_url_escaped(&url, strlen(target) <= TARGET_MAX ? target : "/");
+	html_url_escape(&url, strlen(target) <= TARGET_MAX ? target : "/");
 	struct msg *head = msg_new_response(302);
 	msg_add(head, "set-cookie", cookie);
 	msg_add(head, "cache-control", "no-store");
