@@ -37,6 +37,7 @@ struct loop {
 	bool firing;
 
 	struct list deferred;
+	struct list batch_end; /* in `deferred` while a batch runs */
 	struct list open;
 	struct signal_watch *signals;
 	void *shared;
@@ -256,14 +257,13 @@ static void run_deferred(struct loop *loop)
 			uv_idle_stop(&loop->no_wait);
 		return;
 	}
-	struct list last;
-	list_push_back(&loop->deferred, &last);
-	while (loop->deferred.next != &last) {
+	list_push_back(&loop->deferred, &loop->batch_end);
+	while (loop->deferred.next != &loop->batch_end) {
 		struct defer *d = container_of(loop->deferred.next, struct defer, node);
 		list_remove(&d->node);
 		d->run(d);
 	}
-	list_remove(&last);
+	list_remove(&loop->batch_end);
 	if (!list_empty(&loop->deferred))
 		uv_idle_start(&loop->no_wait, on_no_wait);
 }
@@ -341,6 +341,7 @@ int loop_new(struct loop **out, struct err *e)
 	pthread_mutex_init(&loop->lock, NULL);
 	loop->jobs_end = &loop->jobs;
 	list_init(&loop->deferred);
+	list_init(&loop->batch_end);
 	list_init(&loop->open);
 	*out = loop;
 	return 0;
