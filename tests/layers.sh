@@ -27,7 +27,7 @@ stdlib stdnoreturn string strings sys/ syslog termios threads time ucontext unis
 wctype" '
 	function layer_of(f) {
 		if (f ~ /^tests\//) return "tests"
-		if (f ~ /^src\/(main|steward)[._]/ || f ~ /^src\/worker/) return "top"
+		if (f ~ /^src\/(main|parent|gate|steward)[._]/ || f ~ /^src\/worker/) return "top"
 		if (f ~ /^src\/ctl/) return "ctl"
 		if (f ~ /^src\/tools\//) return "tools"
 		if (f ~ /^src\/[a-z]+\//) { sub(/^src\//, "", f); sub(/\/.*/, "", f); return f }
