@@ -56,6 +56,8 @@ static void on_poll_closed(uv_handle_t *h)
 static void finish(struct stream *s)
 {
 	timer_cancel(&s->timer);
+	if (s->dialer)
+		dialer_abandon(s->dialer);
 	if (s->has_poll)
 		uv_close((uv_handle_t *)&s->poll, on_poll_closed);
 	if (s->fd >= 0)

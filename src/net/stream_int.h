@@ -132,3 +132,6 @@ void wire_drop(struct stream *s);
 void wire_watch(struct stream *s);
 /* The pending error of the socket, positive. */
 int wire_error(const struct stream *s);
+
+/* The stream is closed: make no further attempt. */
+void dialer_abandon(struct dialer *d);
