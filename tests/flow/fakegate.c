@@ -237,8 +237,10 @@ static void splice_tap(int tap, SSL *ssl)
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	while (!(up->ended && up->n == 0) && !(down->ended && down->n == 0)) {
-		bool moved = fill_from_tap(up, tap) | fill_from_link(down, ssl);
-		moved = moved | drain(up, -1, ssl) | drain(down, tap, NULL);
+		bool moved = fill_from_tap(up, tap);
+		moved |= fill_from_link(down, ssl);
+		moved |= drain(up, -1, ssl);
+		moved |= drain(down, tap, NULL);
 		struct pollfd p[2] = {
 			{.fd = tap,
                          .events = (short)((up->n ? 0 : POLLIN) | (down->n ? POLLOUT : 0))},
