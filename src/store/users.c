@@ -166,12 +166,12 @@ int users_password(struct db *db, int64_t id, struct buf *out, struct err *e)
 	if (rc < 0)
 		return rc;
 	rc = db_step(db, st, e);
-	if (rc > 0 && (rc = db_blob_buf(st, 0, out)) < 0)
-		err_sys(e, rc, "the stored password does not fit");
-	else if (rc == 0)
+	if (rc == 0)
 		rc = err_set(e, -ENOENT, "no password is set");
+	else if (rc > 0)
+		rc = db_blob_buf(st, 0, out);
 	db_end(st);
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 int users_grant(struct db *db, int64_t id, const char *device, struct err *e)

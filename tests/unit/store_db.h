@@ -22,6 +22,7 @@ struct store {
 	char dir[64];
 	char path[96];
 	enum db_kind kind;
+	unsigned crashes;
 	struct db *db;
 	struct err e;
 };
@@ -62,15 +63,16 @@ static inline void store_copy(const char *from, const char *to)
 
 static inline void store_crash(struct store *s)
 {
-	char from[128], to[128];
+	char from[128], to[128], path[96];
 	static const char *const PARTS[] = {"", "-wal"};
+	snprintf(path, sizeof(path), "%s/crash%u.db", s->dir, ++s->crashes);
 	for (int i = 0; i < 2; i++) {
 		snprintf(from, sizeof(from), "%s%s", s->path, PARTS[i]);
-		snprintf(to, sizeof(to), "%s/crashed.db%s", s->dir, PARTS[i]);
+		snprintf(to, sizeof(to), "%s%s", path, PARTS[i]);
 		store_copy(from, to);
 	}
 	db_close(s->db);
-	snprintf(s->path, sizeof(s->path), "%s/crashed.db", s->dir);
+	memcpy(s->path, path, sizeof(s->path));
 	OK(s, db_open(&s->db, s->path, s->kind, &s->e));
 }
 
