@@ -2,6 +2,7 @@
  * to. Owns the truth about sessions and feeds the loops' replicas by notify. Control thread only. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -37,3 +38,8 @@ int auth_who(struct auth *a, const struct ask *ask, struct user *out);
 void auth_touched(struct auth *a, const uint8_t hash[32]);
 /* A host is gone (its device was removed): its sessions end in the database and on the loops. */
 void auth_host_removed(struct auth *a, const char *host);
+/* A person's sessions end everywhere (removed, disabled, or their devices changed). */
+void auth_end_user(struct auth *a, int64_t user_id);
+/* A one-time link for a person's first or new password (3 days); `u` NULL: for the first
+ * administrator (1 hour; -EEXIST once there is one). */
+int auth_make_link(struct auth *a, const struct user *u, char *out, size_t size, struct err *e);

@@ -1,0 +1,388 @@
+/* See auth.h. This file: life, sessions in the store and on the loops, and the table of pages. */
+#include "gate/auth.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "gate/ask.h"
+#include "gate/auth_int.h"
+#include "gate/codes.h"
+#include "gate/headers.h"
+#include "gate/limit.h"
+#include "gate/session_row.h"
+#include "net/crypto.h"
+#include "store/audit.h"
+#include "store/conf.h"
+#include "store/invites.h"
+#include "store/sessions.h"
+
+#define SWEEP_MS 3600000u
+
+/* ---- helpers ---- */
+
+const char *auth_domain(const struct auth *a)
+{
+	return a->o.conf->domain;
+}
+
+int auth_device_of(const struct auth *a, const char *host, char *out)
+{
+	size_t n = strcspn(host, ".");
+	if (n == 0 || n > 63 || !host[n] || strcmp(host + n + 1, auth_domain(a)) != 0)
+		return -EINVAL;
+	memcpy(out, host, n);
+	out[n] = 0;
+	return name_is_label(out) ? 0 : -EINVAL;
+}
+
+void auth_origin(const struct auth *a, const char *host, char *out)
+{
+	if (a->o.conf->public_port == 443)
+		snprintf(out, 300, "https://%s", host);
+	else
+		snprintf(out, 300, "https://%s:%u", host, a->o.conf->public_port);
+}
+
+void auth_audit(struct auth *a, const char *actor, const char *action, const char *object,
+	const char *outcome)
+{
+	struct err e;
+	struct audit row = {.at = clock_unix(),
+		.actor = actor,
+		.action = action,
+		.object = object,
+		.outcome = outcome};
+	log_info("gate/auth", action, "actor", actor, "object", object, "outcome", outcome);
+	if (audit_add(a->o.db, &row, &e) < 0)
+		log_error("gate/auth", "cannot write the audit trail", "why", e.text);
+}
+
+bool auth_path_is_safe(const char *to)
+{
+	if (to[0] != '/' || to[1] == '/' || to[1] == '\\')
+		return false;
+	for (const char *p = to; *p; p++) {
+		if ((unsigned char)*p <= 0x20 || *p == 0x7f || *p == '\\')
+			return false;
+	}
+	return true;
+}
+
+static struct msg *head_of(struct ask *ask)
+{
+	if (!ask->resp)
+		ask->resp = msg_new_response(200);
+	return ask->resp;
+}
+
+void auth_clear_cookie(struct ask *ask, const char *name)
+{
+	char line[128];
+	snprintf(line, sizeof(line), "%s=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax", name);
+	msg_add(head_of(ask), "set-cookie", line);
+}
+
+/* ---- sessions ---- */
+
+static void tell_loops(struct auth *a, const struct session *s, const struct user *u)
+{
+	struct session_row row = {
+		.user_id = s->user_id, .is_admin = u->is_admin, .expires_at = s->expires_at};
+	memcpy(row.hash, s->cookie_sha256, sizeof(row.hash));
+	str_copy(row.host, sizeof(row.host), s->host);
+	str_copy(row.user, sizeof(row.user), u->name);
+	a->o.notify.session_put(a->o.notify.ctx, &row);
+}
+
+static int64_t expiry(const struct auth *a, int64_t created, int64_t now)
+{
+	int64_t idle = now + (int64_t)(a->o.conf->sessions.idle_ms / 1000);
+	int64_t whole = created + (int64_t)(a->o.conf->sessions.lifetime_ms / 1000);
+	return idle < whole ? idle : whole;
+}
+
+int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struct err *e)
+{
+	char cookie[BASE64_LEN(32)], line[256];
+	struct user u;
+	int rc = users_get(a->o.db, s->user_id, &u, e);
+	if (rc < 0)
+		return rc;
+	random_token(cookie, 32);
+	sha256(s->cookie_sha256, cookie, strlen(cookie));
+	s->created_at = s->last_seen_at = clock_unix();
+	s->expires_at = expiry(a, s->created_at, s->created_at);
+	const char *agent = msg_get(ask->req, "user-agent");
+	snprintf(s->agent, sizeof(s->agent), "%s", agent ? agent : "");
+	rc = sessions_add(a->o.db, s, e);
+	if (rc == 0) {
+		snprintf(line, sizeof(line),
+			SESSION_COOKIE "=%s; Path=/; Max-Age=%lld; Secure; HttpOnly; SameSite=Lax",
+			cookie, (long long)(a->o.conf->sessions.lifetime_ms / 1000));
+		msg_add(head_of(ask), "set-cookie", line);
+		tell_loops(a, s, &u);
+	}
+	wipe(cookie, sizeof(cookie));
+	wipe(line, sizeof(line));
+	return rc;
+}
+
+/* Tell the loops of every session that `match` picks, then let `remove` take them from the store. */
+static void drop_from_loops(struct auth *a, int64_t user_id,
+	bool (*match)(const struct session *, const void *), const void *arg)
+{
+	struct session *list = NULL;
+	size_t n = 0;
+	struct err e;
+	if (sessions_list(a->o.db, user_id, &list, &n, &e) < 0) {
+		log_error("gate/auth", "cannot list sessions", "why", e.text);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (match(&list[i], arg))
+			a->o.notify.session_drop(a->o.notify.ctx, list[i].cookie_sha256);
+	}
+	free_secret(list, n * sizeof(*list));
+}
+
+static bool is_family(const struct session *s, const void *id)
+{
+	int64_t base = *(const int64_t *)id;
+	return s->id == base || s->parent == base;
+}
+
+static bool is_on_host(const struct session *s, const void *host)
+{
+	return strcmp(s->host, host) == 0;
+}
+
+static bool is_any(const struct session *s, const void *arg)
+{
+	(void)s;
+	(void)arg;
+	return true;
+}
+
+static void say_failed(int rc, const struct err *e)
+{
+	if (rc < 0)
+		log_error("gate/auth", "cannot end sessions", "why", e->text);
+}
+
+void auth_end_session(struct auth *a, int64_t id)
+{
+	struct err e;
+	drop_from_loops(a, 0, is_family, &id);
+	say_failed(sessions_remove(a->o.db, id, &e), &e);
+}
+
+void auth_host_removed(struct auth *a, const char *host)
+{
+	struct err e;
+	drop_from_loops(a, 0, is_on_host, host);
+	say_failed(sessions_remove_host(a->o.db, host, &e), &e);
+}
+
+void auth_end_user(struct auth *a, int64_t user_id)
+{
+	struct err e;
+	drop_from_loops(a, user_id, is_any, NULL);
+	say_failed(sessions_remove_user(a->o.db, user_id, 0, &e), &e);
+}
+
+int auth_session_of(struct auth *a, const struct ask *ask, struct session *s, struct user *u)
+{
+	uint8_t hash[32];
+	struct err e;
+	char *cookie = headers_cookie(ask->req, SESSION_COOKIE);
+	if (!cookie)
+		return -EACCES;
+	sha256(hash, cookie, strlen(cookie));
+	free_secret_str(cookie);
+	int rc = sessions_find(a->o.db, hash, clock_unix(), s, &e);
+	if (rc == 0 && strcmp(s->host, ask->host) != 0)
+		rc = -EACCES;
+	if (rc == 0)
+		rc = users_get(a->o.db, s->user_id, u, &e);
+	return rc == 0 && !u->disabled ? 0 : -EACCES;
+}
+
+int auth_who(struct auth *a, const struct ask *ask, struct user *out)
+{
+	struct session s;
+	int rc = auth_session_of(a, ask, &s, out);
+	wipe(&s, sizeof(s));
+	return rc;
+}
+
+void auth_touched(struct auth *a, const uint8_t hash[32])
+{
+	struct session s;
+	struct user u;
+	struct err e;
+	int64_t now = clock_unix();
+	if (sessions_find(a->o.db, hash, now, &s, &e) < 0 ||
+		users_get(a->o.db, s.user_id, &u, &e) < 0)
+		return;
+	s.expires_at = expiry(a, s.created_at, now);
+	if (sessions_touch(a->o.db, s.id, now, s.expires_at, &e) == 0)
+		tell_loops(a, &s, &u);
+	/* A device's page in use keeps the sign-in behind it alive as well. */
+	if (s.parent)
+		sessions_touch(a->o.db, s.parent, now, s.expires_at, &e);
+}
+
+/* ---- one-time links ---- */
+
+int auth_make_link(struct auth *a, const struct user *u, char *out, size_t size, struct err *e)
+{
+	char token[BASE64_LEN(32)], origin[300];
+	uint8_t hash[32];
+	unsigned admins = 0;
+	int64_t now = clock_unix();
+	struct invite inv = {.kind = u ? INVITE_USER : INVITE_SETUP,
+		.user_id = u ? u->id : 0,
+		.created_at = now,
+		.expires_at = now + (u ? 3 * 86400 : 3600)};
+	int rc = u ? 0 : users_count(a->o.db, NULL, &admins, e);
+	if (rc == 0 && admins)
+		rc = err_set(e, -EEXIST,
+			"there is an administrator already; to let somebody in again run: "
+			"lanthornctl users invite NAME");
+	if (rc < 0)
+		return rc;
+	random_token(token, 32);
+	sha256(hash, token, strlen(token));
+	rc = invites_add(a->o.db, hash, &inv, e);
+	if (rc == 0) {
+		auth_origin(a, auth_domain(a), origin);
+		snprintf(out, size, "%s/%s?token=%s", origin, u ? "invite" : "setup", token);
+	}
+	wipe(token, sizeof(token));
+	return rc;
+}
+
+/* ---- the table of pages ---- */
+
+static void launcher(struct auth *a, struct ask *ask)
+{
+	struct session s;
+	struct user u;
+	if (auth_session_of(a, ask, &s, &u) == 0)
+		auth_page_launcher(a, ask, &u);
+	else
+		ask_redirect(ask, 303, "/signin");
+}
+
+struct page {
+	enum ask_kind kind;
+	enum method method;
+	const char *path;
+	void (*fn)(struct auth *a, struct ask *ask);
+};
+
+static const struct page pages[] = {
+	{ASK_BASE,   METHOD_GET,  "/",		   launcher	 },
+	{ASK_BASE,   METHOD_GET,  "/signin",	    auth_signin_page },
+	{ASK_BASE,   METHOD_POST, "/signin",	    auth_signin_form },
+	{ASK_BASE,   METHOD_POST, "/signout",       auth_signout_form},
+	{ASK_BASE,   METHOD_GET,  "/setup",	    auth_link_page	 },
+	{ASK_BASE,   METHOD_POST, "/setup",	    auth_link_form	 },
+	{ASK_BASE,   METHOD_GET,  "/invite",	    auth_link_page	 },
+	{ASK_BASE,   METHOD_POST, "/invite",	    auth_link_form	 },
+	{ASK_DEVICE, METHOD_GET,  "/.lanthorn/cb", auth_callback	   },
+};
+
+int auth_handle(struct auth *a, struct ask *ask)
+{
+	const char *target = msg_target(ask->req);
+	enum method m = msg_method(ask->req) == METHOD_HEAD ? METHOD_GET : msg_method(ask->req);
+	size_t n = strcspn(target, "?");
+	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
+		const struct page *p = &pages[i];
+		if (p->kind == ask->kind && p->method == m && strlen(p->path) == n &&
+			memcmp(p->path, target, n) == 0) {
+			msg_set(head_of(ask), "cache-control", "no-store");
+			p->fn(a, ask);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* ---- life ---- */
+
+static void on_sweep(struct timer *t)
+{
+	struct auth *a = container_of(t, struct auth, sweep);
+	struct err e;
+	say_failed(sessions_purge(a->o.db, clock_unix(), &e), &e);
+	invites_purge(a->o.db, clock_unix(), &e);
+	timer_arm(&a->sweep, SWEEP_MS);
+}
+
+static int tell_all(struct auth *a, struct err *e)
+{
+	struct session *list = NULL;
+	size_t n = 0;
+	struct user u;
+	int rc = sessions_purge(a->o.db, clock_unix(), e);
+	if (rc >= 0)
+		rc = sessions_list(a->o.db, 0, &list, &n, e);
+	for (size_t i = 0; rc >= 0 && i < n; i++) {
+		if (users_get(a->o.db, list[i].user_id, &u, NULL) == 0 && !u.disabled)
+			tell_loops(a, &list[i], &u);
+	}
+	free_secret(list, n * sizeof(*list));
+	return rc < 0 ? rc : 0;
+}
+
+int auth_new(struct auth **out, const struct auth_opts *o, struct err *e)
+{
+	struct auth *a = xcalloc(1, sizeof(*a));
+	a->o = *o;
+	a->o.conf = conf_ref(o->conf);
+	list_init(&a->works);
+	timer_init(&a->sweep, o->loop, on_sweep);
+	a->codes = codes_new();
+	a->by_pair = limit_new(&(struct limit_opts){5, 300000, 4096});
+	a->by_addr = limit_new(&(struct limit_opts){20, 900000, 4096});
+	a->by_account = limit_new(&(struct limit_opts){50, 900000, 4096});
+	int rc = hasher_start(&a->hasher, o->loop, e);
+	if (rc == 0)
+		rc = tell_all(a, e);
+	if (rc < 0) {
+		auth_free(a);
+		return rc;
+	}
+	timer_arm(&a->sweep, SWEEP_MS);
+	*out = a;
+	return 0;
+}
+
+void auth_free(struct auth *a)
+{
+	if (!a)
+		return;
+	timer_cancel(&a->sweep);
+	hasher_stop(a->hasher);
+	auth_drop_works(a);
+	codes_free(a->codes);
+	limit_free(a->by_pair);
+	limit_free(a->by_addr);
+	limit_free(a->by_account);
+	conf_unref(a->o.conf);
+	free(a);
+}
+
+void auth_set_conf(struct auth *a, const struct conf *conf)
+{
+	conf_unref(a->o.conf);
+	a->o.conf = conf_ref(conf);
+}

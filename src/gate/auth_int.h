@@ -1,0 +1,85 @@
+/* Shared by auth.c (who is who), auth_forms.c (sign-in, set-up), auth_flow.c (codes to device hosts)
+ * and auth_pages.c (what people see). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "gate/auth.h"
+#include "gate/form.h"
+#include "gate/password.h"
+#include "store/users.h"
+
+struct ask;
+struct codes;
+struct limit;
+struct session;
+
+struct auth {
+	struct auth_opts o;
+	struct hasher *hasher;
+	struct codes *codes;
+	struct limit *by_pair, *by_addr, *by_account;
+	struct list works; /* password work under way */
+	struct timer sweep;
+};
+
+/* Where a sign-in wants to end; from the query or the form, checked. */
+struct auth_target {
+	char host[254]; /* "" : the gateway's own pages */
+	uint8_t state[32];
+	char to[2100]; /* a path */
+};
+
+/* ---- auth.c ---- */
+const char *auth_domain(const struct auth *a);
+/* The label of a host right below the domain, into out[64]. 0 or -EINVAL. */
+int auth_device_of(const struct auth *a, const char *host, char *out);
+/* "https://HOST:PORT" into out[300]. */
+void auth_origin(const struct auth *a, const char *host, char *out);
+/* Make the session that `s` describes by user, host and parent; fill in the rest, tell the loops and
+ * put its cookie into the answer. */
+int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struct err *e);
+/* End a base session and its children, in the store and on the loops. */
+void auth_end_session(struct auth *a, int64_t id);
+/* The base session of this request. 0 or -EACCES. */
+int auth_session_of(struct auth *a, const struct ask *ask, struct session *s, struct user *u);
+void auth_audit(struct auth *a, const char *actor, const char *action, const char *object,
+	const char *outcome);
+/* A Set-Cookie that removes `name`. */
+void auth_clear_cookie(struct ask *ask, const char *name);
+bool auth_path_is_safe(const char *to);
+
+/* ---- auth_forms.c ---- */
+/* The hasher has stopped: answer and free what it left. */
+void auth_drop_works(struct auth *a);
+void auth_signin_page(struct auth *a, struct ask *ask);
+void auth_signin_form(struct auth *a, struct ask *ask);
+void auth_link_page(struct auth *a, struct ask *ask);
+void auth_link_form(struct auth *a, struct ask *ask);
+void auth_signout_form(struct auth *a, struct ask *ask);
+
+/* ---- auth_flow.c ---- */
+void auth_target_read(const struct auth *a, const struct form *f, struct auth_target *t);
+/* Signed in as `u` by session `s`: go where `t` says, by a code when that is a device's host. */
+void auth_go(struct auth *a, struct ask *ask, const struct session *s, const struct user *u,
+	const struct auth_target *t);
+/* /.lanthorn/cb on a device's host. */
+void auth_callback(struct auth *a, struct ask *ask);
+
+/* ---- auth_pages.c ---- */
+struct auth_page {
+	int status;
+	const char *note;	     /* one sentence, or NULL */
+	const struct auth_target *target;
+	const char *token;	     /* set-up and invitation */
+	const char *name;	     /* what was typed, or whose password it is */
+	bool setup;		     /* the first admin chooses a name too */
+	unsigned retry_after;
+};
+void auth_page_signin(struct auth *a, struct ask *ask, const struct auth_page *p);
+void auth_page_link(struct auth *a, struct ask *ask, const struct auth_page *p);
+void auth_page_launcher(struct auth *a, struct ask *ask, const struct user *u);
+/* A page with one heading and one sentence; `link` (may be NULL) leads on. */
+void auth_page_plain(struct auth *a, struct ask *ask, int status, const char *const text[3]);

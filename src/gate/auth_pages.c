@@ -1,0 +1,215 @@
+/* What people see of sign-in: calm pages without scripts. All text that came from outside is
+ * escaped. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "gate/ask.h"
+#include "gate/auth_int.h"
+#include "gate/html.h"
+#include "store/conf.h"
+#include "store/devices.h"
+
+#define PAGE_MAX (512u * 1024)
+
+static void send_page(struct auth *a, struct ask *ask, int status, struct buf *b)
+{
+	char policy[320], to[300], form_to[320];
+	/* After sign-in the browser is led on to the device's host: that is a form target too. */
+	auth_origin(a, auth_domain(a), to);
+	snprintf(form_to, sizeof(form_to), "'self' https://*.%s", to + strlen("https://"));
+	html_policy(policy, strlen(form_to) < 160 ? form_to : "'self' https:");
+	if (!ask->resp)
+		ask->resp = msg_new_response(status);
+	msg_set(ask->resp, "content-security-policy", policy);
+	msg_set(ask->resp, "x-content-type-options", "nosniff");
+	msg_set(ask->resp, "referrer-policy", "same-origin");
+	msg_set(ask->resp, "cross-origin-opener-policy", "same-origin");
+	msg_set(ask->resp, "strict-transport-security", "max-age=15552000");
+	msg_set(ask->resp, "cache-control", "no-store");
+	ask_answer(ask, status, "text/html; charset=utf-8", buf_str(b));
+	buf_done_secret(b);
+}
+
+static void put_field(struct buf *b, const char *name, const char *value)
+{
+	buf_printf(b, "<input type=\"hidden\" name=\"%s\" value=\"", name);
+	html_escape(b, value);
+	buf_puts(b, "\">\n");
+}
+
+static void put_note(struct buf *b, const char *note)
+{
+	if (!note)
+		return;
+	buf_puts(b, "<p class=\"note\" role=\"alert\">");
+	html_escape(b, note);
+	buf_puts(b, "</p>\n");
+}
+
+static void put_target(struct buf *b, const struct auth_target *t)
+{
+	char state[BASE64_LEN(32)];
+	if (!t || !t->host[0])
+		return;
+	base64url_encode(state, t->state, sizeof(t->state));
+	put_field(b, "host", t->host);
+	put_field(b, "state", state);
+	put_field(b, "to", t->to);
+}
+
+static void put_retry(struct ask *ask, unsigned seconds)
+{
+	char text[16];
+	if (!seconds)
+		return;
+	snprintf(text, sizeof(text), "%u", seconds);
+	if (!ask->resp)
+		ask->resp = msg_new_response(429);
+	msg_set(ask->resp, "retry-after", text);
+}
+
+void auth_page_signin(struct auth *a, struct ask *ask, const struct auth_page *p)
+{
+	struct buf b = BUF_INIT(PAGE_MAX);
+	html_begin(&b, "Sign in", 0);
+	buf_puts(&b, "<h1>Sign in</h1>\n<p class=\"soft\">");
+	if (p->target && p->target->host[0]) {
+		buf_puts(&b, "to continue to ");
+		html_escape(&b, p->target->host);
+	} else {
+		buf_puts(&b, "to ");
+		html_escape(&b, a->o.conf->title);
+	}
+	buf_puts(&b, "</p>\n");
+	put_note(&b, p->note);
+	buf_puts(&b, "<form class=\"card\" method=\"post\" action=\"/signin\">\n"
+		     "<label for=\"user\">Name</label>\n"
+		     "<input id=\"user\" name=\"user\" autocomplete=\"username\" "
+		     "autocapitalize=\"none\" spellcheck=\"false\" required maxlength=\"32\"");
+	if (p->name && p->name[0]) {
+		buf_puts(&b, " value=\"");
+		html_escape(&b, p->name);
+		buf_puts(&b, "\">\n");
+	} else {
+		buf_puts(&b, " autofocus>\n");
+	}
+	buf_puts(&b, "<label for=\"password\">Password</label>\n"
+		     "<input id=\"password\" name=\"password\" type=\"password\" "
+		     "autocomplete=\"current-password\" required maxlength=\"256\">\n");
+	put_target(&b, p->target);
+	buf_puts(&b, "<button>Sign in</button>\n</form>\n");
+	html_end(&b);
+	put_retry(ask, p->retry_after);
+	send_page(a, ask, p->status, &b);
+}
+
+static void put_new_password(struct buf *b)
+{
+	buf_puts(b, "<label for=\"password\">Password</label>\n"
+		    "<input id=\"password\" name=\"password\" type=\"password\" "
+		    "autocomplete=\"new-password\" required minlength=\"8\" maxlength=\"256\">\n"
+		    "<label for=\"password2\">The same password again</label>\n"
+		    "<input id=\"password2\" name=\"password2\" type=\"password\" "
+		    "autocomplete=\"new-password\" required minlength=\"8\" maxlength=\"256\">\n");
+}
+
+void auth_page_link(struct auth *a, struct ask *ask, const struct auth_page *p)
+{
+	struct buf b = BUF_INIT(PAGE_MAX);
+	html_begin(&b, p->setup ? "Welcome" : "Choose a password", 0);
+	if (p->setup)
+		buf_puts(&b, "<h1>Welcome</h1>\n<p class=\"soft\">Choose the name and password with "
+			     "which you will look after this home.</p>\n");
+	else
+		buf_puts(&b, "<h1>Choose a password</h1>\n<p class=\"soft\">You can then sign in "
+			     "to the devices that are open to you.</p>\n");
+	put_note(&b, p->note);
+	buf_printf(&b, "<form class=\"card\" method=\"post\" action=\"/%s\">\n",
+		p->setup ? "setup" : "invite");
+	buf_printf(&b,
+		"<label for=\"name\">Name</label>\n<input id=\"name\" name=\"name\" "
+		"autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" required "
+		"maxlength=\"32\" pattern=\"[a-z0-9._\\-]{1,32}\" %s value=\"",
+		p->setup ? "autofocus" : "readonly");
+	html_escape(&b, p->name ? p->name : "");
+	buf_puts(&b, "\">\n");
+	put_new_password(&b);
+	put_field(&b, "token", p->token);
+	buf_puts(&b, "<button>Save and continue</button>\n</form>\n");
+	html_end(&b);
+	put_retry(ask, p->retry_after);
+	send_page(a, ask, p->status, &b);
+}
+
+void auth_page_plain(struct auth *a, struct ask *ask, int status, const char *const text[3])
+{
+	struct buf b = BUF_INIT(PAGE_MAX);
+	html_begin(&b, text[0], 0);
+	buf_printf(&b, "<h1>%s</h1>\n<p>%s</p>\n", text[0], text[1]);
+	if (text[2])
+		buf_printf(&b, "<p><a href=\"%s\">Continue</a></p>\n", text[2]);
+	html_end(&b);
+	send_page(a, ask, status, &b);
+}
+
+/* ---- the launcher ---- */
+
+static bool put_tile(struct auth *a, struct buf *b, const struct user *u, const char *const dev[2])
+{
+	char host[330], url[640];
+	if (users_may_reach(a->o.db, u->id, dev[0], NULL) != 1)
+		return false;
+	snprintf(host, sizeof(host), "%s.%s", dev[0], auth_domain(a));
+	auth_origin(a, host, url);
+	buf_printf(b, "<li><a href=\"%s/\"><b>", url);
+	html_escape(b, dev[1][0] ? dev[1] : dev[0]);
+	buf_printf(b, "</b><span>%s</span></a></li>\n", host);
+	return true;
+}
+
+static unsigned put_tiles(struct auth *a, struct buf *b, const struct user *u)
+{
+	unsigned shown = 0;
+	struct device *list = NULL;
+	size_t n = 0;
+	if (devices_list(a->o.db, &list, &n, NULL) == 0) {
+		for (size_t i = 0; i < n; i++)
+			shown += put_tile(a, b, u, (const char *[]){list[i].id, list[i].title});
+	}
+	free(list);
+	for (unsigned i = 0; i < a->o.conf->n_devices; i++) {
+		const struct conf_device *d = &a->o.conf->devices[i];
+		shown += put_tile(a, b, u, (const char *[]){d->name, d->title});
+	}
+	return shown;
+}
+
+void auth_page_launcher(struct auth *a, struct ask *ask, const struct user *u)
+{
+	struct buf b = BUF_INIT(PAGE_MAX), tiles = BUF_INIT(PAGE_MAX / 2);
+	unsigned n = put_tiles(a, &tiles, u);
+	html_begin(&b, a->o.conf->title, 0);
+	buf_puts(&b, "<h1>");
+	html_escape(&b, a->o.conf->title);
+	buf_puts(&b, "</h1>\n");
+	if (n) {
+		buf_puts(&b, "<ul class=\"tiles\">\n");
+		buf_append(&b, tiles.data, tiles.len);
+		buf_puts(&b, "</ul>\n");
+	} else if (u->is_admin) {
+		buf_puts(&b, "<p>There is no device yet. On the gateway, run <b>lanthornctl pair "
+			     "NAME</b> and give the token to the device.</p>\n");
+	} else {
+		buf_puts(&b, "<p>No device has been opened to you yet.</p>\n");
+	}
+	buf_puts(&b, "<footer><span>Signed in as ");
+	html_escape(&b, u->display[0] ? u->display : u->name);
+	buf_puts(&b, "</span><form method=\"post\" action=\"/signout\"><button class=\"quiet\">"
+		     "Sign out</button></form></footer>\n");
+	html_end(&b);
+	buf_done(&tiles);
+	send_page(a, ask, 200, &b);
+}
