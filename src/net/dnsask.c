@@ -195,12 +195,21 @@ static void on_tcp_readable(struct dnsask *q)
 	finish(q, decode(q, q->answer + 2, q->got - 2) == 0);
 }
 
+/* uv_poll says EBADF for whatever is wrong. */
+static int socket_error(int fd)
+{
+	int why = 0;
+	socklen_t n = sizeof(why);
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &n);
+	return why ? -why : -EIO;
+}
+
 static void on_poll(uv_poll_t *h, int status, int events)
 {
 	struct dnsask *q = h->data;
 	(void)events;
 	if (status < 0) {
-		fail(q, status, "no answer");
+		fail(q, socket_error(q->fd), "no answer");
 		return;
 	}
 	switch (q->state) {

@@ -101,27 +101,34 @@ static void receive(struct msgpipe *p, size_t n)
 	p->fn(p->ctx, rc < 0 ? NULL : &m, &e);
 }
 
-static void receive_batch(struct msgpipe *p)
+/* False when there was nothing more to read, or nobody to read for. */
+static bool receive_batch(struct msgpipe *p)
 {
 	for (int i = 0; i < BATCH && !p->closed && !p->ended; i++) {
 		ssize_t n = recv(p->fd, p->in, sizeof(p->in), MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
+		/* ECONNRESET: it closed without reading all of ours; its last words follow. */
+		if (n < 0 && (errno == EINTR || errno == ECONNRESET))
 			continue;
 		if (n < 0 && errno == EAGAIN)
-			return;
+			return false;
 		if (n <= 0) {
 			end(p);
-			return;
+			return false;
 		}
 		receive(p, (size_t)n);
 	}
+	return !p->closed && !p->ended;
 }
 
 static void on_poll(uv_poll_t *h, int status, int events)
 {
 	struct msgpipe *p = container_of(h, struct msgpipe, poll);
 	if (status < 0) {
-		end(p);
+		/* An error on the socket; libuv has stopped watching. */
+		while (!p->closed && !p->ended && receive_batch(p))
+			;
+		if (!p->closed && !p->ended)
+			end(p);
 		return;
 	}
 	if (events & UV_WRITABLE)

@@ -157,6 +157,28 @@ static void the_other_ends_death_is_told_once_after_its_last_words(void **state)
 	assert_int_equal(a.gone, 1);
 }
 
+static void last_words_come_also_from_one_that_did_not_read(void **state)
+{
+	(void)state;
+	struct loop *loop = new_loop();
+	struct side a;
+	int fds[2];
+	make_pair(fds);
+	open_side(&a, loop, fds[0]);
+	static uint8_t good[PROCMSG_MAX];
+	for (uint64_t i = 0; i < 40; i++) {
+		struct procmsg m = {.type = PROCMSG_CANCEL, .id = i};
+		int n = procmsg_encode(&m, good);
+		assert_int_equal(msgpipe_send(a.pipe, &m, NULL), 0);
+		assert_int_equal(send(fds[1], good, (size_t)n, 0), n);
+	}
+	close(fds[1]);
+	loop_run(loop);
+	assert_int_equal(a.got, 40);
+	assert_int_equal(a.gone, 1);
+	loop_free(loop);
+}
+
 static void on_time(struct timer *t)
 {
 	loop_stop(t->loop);
@@ -209,6 +231,7 @@ int main(void)
 		cmocka_unit_test(a_side_that_does_not_read_is_told),
 		cmocka_unit_test(what_is_no_message_is_reported_and_dropped),
 		cmocka_unit_test(the_other_ends_death_is_told_once_after_its_last_words),
+		cmocka_unit_test(last_words_come_also_from_one_that_did_not_read),
 		cmocka_unit_test(closing_in_the_callback_is_the_end),
 		cmocka_unit_test(the_descriptor_is_not_inherited),
 	};
