@@ -267,16 +267,22 @@ static void refuse(struct splice *s, const char *why)
 	pump(s);
 }
 
+/* Throw away what comes. True: nothing more will. */
+static bool drain_link(struct splice *s)
+{
+	uint8_t scrap[2048];
+	ssize_t n = 1;
+	for (int round = 0; n > 0 && round < 32; round++)
+		n = recv(s->link.fd, scrap, sizeof(scrap), 0);
+	return n == 0 || (n < 0 && !would_block());
+}
+
 static void on_link(struct watch *w, short revents)
 {
 	struct splice *s = container_of(w, struct splice, link);
-	uint8_t scrap[2048];
-	if (s->state != SPLICE_LINGERING) {
+	if (s->state != SPLICE_LINGERING)
 		pump(s);
-		return;
-	}
-	ssize_t n = revents ? recv(w->fd, scrap, sizeof(scrap), 0) : 0;
-	if (n == 0 || (n < 0 && !would_block()))
+	else if (!revents || drain_link(s))
 		finish(s);
 }
 
