@@ -69,13 +69,12 @@ static void dispatch(struct loop *l, unsigned i)
 	if (!w)
 		return;
 	w->slot = LOOP_MAX;
-	short revents = l->fds[i].revents;
-	bool due = w->due_ms && w->due_ms <= l->now_ms;
-	if (!revents && !due)
-		return;
-	if (due && !revents)
-		w->due_ms = 0;
-	w->on_event(w, revents);
+	if (w->due_ms && w->due_ms <= l->now_ms) {
+		w->due_ms = 0; /* first: a peer that never pauses must not put it off */
+		w->on_event(w, 0);
+	} else if (l->fds[i].revents) {
+		w->on_event(w, l->fds[i].revents);
+	}
 }
 
 int loop_step(struct loop *l)

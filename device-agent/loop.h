@@ -15,7 +15,8 @@ struct watch {
 	int fd;          /* -1: a timer alone */
 	short events;    /* POLLIN, POLLOUT; 0: only errors, and only where a due time is set */
 	uint64_t due_ms; /* monotonic; 0: never. One-shot: cleared before the call. */
-	/* `revents` as of poll(), 0 when due. May remove any watch and free this one. */
+	/* `revents` as of poll(); 0: due, which comes first. May remove any watch and free this
+	 * one. */
 	void (*on_event)(struct watch *w, short revents);
 	struct list node;
 	struct loop *loop; /* NULL: not in one */
