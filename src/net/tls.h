@@ -44,7 +44,7 @@ struct tls_hello {
 
 struct tls_choice {
 	unsigned role;		/* < TLS_ROLES_MAX */
-	struct tls_cert *cert;	/* lent during the call; the connection refs it */
+	struct tls_cert *cert;	/* a reference, which the connection takes */
 	const char *alpn;	/* the protocol to answer, NUL-terminated; NULL: none */
 	bool require_client_cert; /* of the role's client CA */
 };

@@ -83,6 +83,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *ctx)
 		*alert = server->choose(server->choose_ctx, &hello, &choice);
 		if (!*alert)
 			*alert = apply_choice(t, &hello, &choice);
+		tls_cert_unref(choice.cert);
 	}
 	return *alert ? SSL_CLIENT_HELLO_ERROR : SSL_CLIENT_HELLO_SUCCESS;
 }
