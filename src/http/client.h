@@ -21,7 +21,8 @@ struct call_cb {
 	void (*on_head)(struct call *c, struct msg *head, void *ctx);
 	void (*on_body)(struct call *c, const uint8_t *p, size_t n, void *ctx);
 	/* The response is complete, truly: an early end of a counted or chunked body is on_fail.
-	 * Last. `trailers` may be NULL. */
+	 * Last. `trailers` may be NULL. Of a tunnel: the origin sends no more; what was written still
+	 * goes out, then the connection closes. */
 	void (*on_end)(struct call *c, const struct msg *trailers, void *ctx);
 	void (*on_writable)(struct call *c, void *ctx);
 	/* Instead of on_end, last. `why->code`: -ECONNRESET (connection died), -EPROTO (the answer
