@@ -85,12 +85,15 @@ void certs_life_held(struct certs_row *r, struct certs_order *o, int64_t now)
 	r->fails = 0;
 	r->fail_class = 0;
 	r->fail_text[0] = 0;
+	r->failed_at = 0;
 	r->next_at = schedule_renew_at(r->id, r->not_before, r->not_after);
 }
 
-static void note_failure(struct certs_row *r, enum state_class class, const char *why)
+static void note_failure(
+	struct certs_row *r, enum state_class class, const char *why, int64_t now)
 {
 	r->fails++;
+	r->failed_at = now;
 	r->fail_class = class;
 	snprintf(r->fail_text, sizeof(r->fail_text), "%s", why);
 }
@@ -107,7 +110,7 @@ static int64_t own_backoff(const struct certs_row *r, int64_t now)
 void certs_life_failed(struct certs_row *r, struct certs_order *o, const struct procmsg *why,
 	const struct certs_time *now)
 {
-	note_failure(r, why->class, why->text);
+	note_failure(r, why->class, why->text, now->unix_s);
 	r->next_at = why->next_at ? why->next_at : own_backoff(r, now->unix_s);
 	int64_t left = r->next_at - now->unix_s;
 	if (left < 1)
@@ -122,7 +125,7 @@ void certs_life_refused(
 {
 	bool judged = why->code == -EINVAL || why->code == -ERANGE;
 	order_over(r, o);
-	note_failure(r, judged ? STATE_FAIL_CA : STATE_FAIL_OURS, why->text);
+	note_failure(r, judged ? STATE_FAIL_CA : STATE_FAIL_OURS, why->text, now);
 	r->state = r->not_after ? CERTS_HELD : CERTS_WANTED;
 	r->next_at = own_backoff(r, now);
 }

@@ -85,7 +85,6 @@ static void refuse(struct ask *a, int status, const char *line)
 	char text[ERR_TEXT_MAX + 2];
 	snprintf(text, sizeof(text), "%s\n", line);
 	ask_answer(a, status, "text/plain; charset=utf-8", text);
-	ask_done(a);
 }
 
 static void refuse_wait(struct ask *a, unsigned wait_s)
@@ -118,7 +117,6 @@ static void answer(struct enroll *n, struct ask *a, const struct ca_issued *c, i
 	int rc = enroll_answer_put(&text, &m);
 	const char *s = rc == 0 ? buf_str(&text) : NULL;
 	ask_answer(a, s ? 200 : 500, "text/plain; charset=utf-8", s ? s : "out of memory\n");
-	ask_done(a);
 	buf_done(&text);
 }
 
@@ -339,7 +337,6 @@ static void tell_time(struct ask *a, int64_t now)
 	char text[40];
 	snprintf(text, sizeof(text), "time %lld\n", (long long)now);
 	ask_answer(a, 200, "text/plain; charset=utf-8", text);
-	ask_done(a);
 }
 
 void enroll_handle(struct enroll *n, struct ask *a, const struct certs_time *now)

@@ -12,7 +12,7 @@
 
 #define COLUMNS                                                                                    \
 	"id, names, state, not_before, not_after, serial, issued_at, fails, fail_class,"           \
-	" fail_text, next_at, order_id"
+	" fail_text, failed_at, next_at, order_id"
 #define NAMES_TEXT_MAX (PROCMSG_NAMES_MAX * 254 + 1)
 
 static void split_names(struct certs_row *r, char *text)
@@ -40,8 +40,9 @@ static void fill(sqlite3_stmt *st, void *row)
 	r->fails = (unsigned)db_int(st, 7);
 	r->fail_class = (enum state_class)db_int(st, 8);
 	db_text(st, 9, r->fail_text, sizeof(r->fail_text));
-	r->next_at = db_int(st, 10);
-	r->order_id = (uint64_t)db_int(st, 11);
+	r->failed_at = db_int(st, 10);
+	r->next_at = db_int(st, 11);
+	r->order_id = (uint64_t)db_int(st, 12);
 }
 
 static const struct db_shape CERT = {sizeof(struct certs_row), fill, "certificate"};
@@ -101,10 +102,11 @@ int certs_row_put(struct db *db, const struct certs_row *r, struct err *e)
 	if (rc == 0)
 		rc = db_run(db, e,
 			"INSERT OR REPLACE INTO certs (" COLUMNS
-			") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			"ttiiitiiitii", r->id, names, (int64_t)r->state, r->not_before,
+			") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"ttiiitiiitiii", r->id, names, (int64_t)r->state, r->not_before,
 			r->not_after, r->serial, r->issued_at, (int64_t)r->fails,
-			(int64_t)r->fail_class, r->fail_text, r->next_at, (int64_t)r->order_id);
+			(int64_t)r->fail_class, r->fail_text, r->failed_at, r->next_at,
+			(int64_t)r->order_id);
 	return rc < 0 ? rc : 0;
 }
 

@@ -30,6 +30,7 @@ struct certs_row {
 	unsigned fails;                   /* in a row; 0 after a success */
 	enum state_class fail_class;      /* 0: no failure */
 	char fail_text[PROCMSG_TEXT_MAX]; /* cause, for people */
+	int64_t failed_at;                /* when; 0: no failure */
 	int64_t next_at;                  /* next try or renewal; 0: not planned */
 	uint64_t order_id;                /* 0: none */
 };

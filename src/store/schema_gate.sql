@@ -94,6 +94,7 @@ CREATE TABLE certs (
 	fails INTEGER NOT NULL,
 	fail_class INTEGER NOT NULL,
 	fail_text TEXT NOT NULL,
+	failed_at INTEGER NOT NULL,
 	next_at INTEGER NOT NULL,
 	order_id INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -1,0 +1,417 @@
+/* See control.h. Start and stop, the timer, what the steward says, what other threads post. */
+#include "admin/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/control_in.h"
+#include "admin/logring.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "gate/auth.h"
+#include "gate/ca.h"
+#include "gate/certs.h"
+#include "gate/enroll.h"
+#include "gate/names.h"
+#include "gate/snapshot.h"
+#include "net/msgpipe.h"
+#include "net/tls.h"
+#include "store/conf.h"
+#include "store/db.h"
+#include "store/device_tokens.h"
+
+#define AREA "admin/control"
+#define LINK_RENEW_MS (UINT64_C(365) * 86400 * 1000)
+#define PURGE_MS 60000u
+#define TOKEN_GRACE_S 600 /* an expired token is told apart from a wrong one for so long */
+
+/* ---- time ---- */
+
+bool control_clock_ok(struct control *c, struct err *e)
+{
+	int64_t now = clock_unix();
+	if (schedule_clock_check(now, certs_clock_floor(c->certs), e) < 0)
+		return false;
+	if (schedule_clock_unsettled(&c->clock, now, clock_mono_ms())) {
+		err_set(e, -EAGAIN, "the clock has just jumped; waiting whether it stays");
+		return false;
+	}
+	return true;
+}
+
+void control_now(struct control *c, struct certs_time *out)
+{
+	out->unix_s = clock_unix();
+	out->mono_ms = clock_mono_ms();
+	out->believable = control_clock_ok(c, NULL);
+}
+
+static int make_link_certs(struct control *c, struct err *e)
+{
+	struct tls_cert *link, *enrol;
+	int rc = ca_link_certs(c->ca, clock_unix(), &link, &enrol, e);
+	if (rc < 0)
+		return rc;
+	tls_cert_unref(c->link_cert);
+	tls_cert_unref(c->enrol_cert);
+	c->link_cert = link;
+	c->enrol_cert = enrol;
+	c->link_made_ms = clock_mono_ms();
+	return 0;
+}
+
+static void renew_link_certs(struct control *c)
+{
+	struct err e = {0};
+	if (clock_mono_ms() - c->link_made_ms < LINK_RENEW_MS)
+		return;
+	if (make_link_certs(c, &e) < 0)
+		log_error(AREA, "cannot renew the link certificate", "why", e.text);
+	else
+		control_put_snapshot(c, false);
+}
+
+void control_turn(struct control *c)
+{
+	struct certs_time now;
+	control_now(c, &now);
+	uint64_t in = certs_tick(c->certs, &now);
+	if (names_push(c->names) && in > 2000)
+		in = 2000;
+	timer_arm(&c->tick, in < 10 ? 10 : in);
+}
+
+static void on_tick(struct timer *t)
+{
+	struct control *c = container_of(t, struct control, tick);
+	uint64_t now = clock_mono_ms();
+	renew_link_certs(c);
+	if (now - c->purged_ms >= PURGE_MS) {
+		c->purged_ms = now;
+		device_tokens_purge(c->db, clock_unix() - TOKEN_GRACE_S, NULL);
+	}
+	control_turn(c);
+}
+
+/* ---- the steward ---- */
+
+static int send_steward(void *ctx, const struct procmsg *m, struct err *e)
+{
+	struct control *c = ctx;
+	return c->steward ? msgpipe_send(c->steward, m, e)
+			  : err_set(e, -EPIPE, "the steward process is gone");
+}
+
+static void on_started(struct control *c)
+{
+	c->steward_started_at = clock_unix();
+	c->steward_starts++;
+	log_info(AREA, "steward started", "starts", LOG_NUM(c->steward_starts));
+	certs_restart(c->certs);
+	names_restart(c->names);
+}
+
+static void on_state(struct control *c, const struct procmsg *m, const struct certs_time *now)
+{
+	if (m->class == STATE_STARTED)
+		on_started(c);
+	else if (m->class == STATE_LOG)
+		logring_add(c->log, m->text, strlen(m->text));
+	else if (!certs_message(c->certs, m, now) && !names_state(c->names, m))
+		log_debug(AREA, "a message about nothing we know", "type", procmsg_name(m->type));
+}
+
+static void on_message(void *ctx, const struct procmsg *m, const struct err *e)
+{
+	struct control *c = ctx;
+	struct certs_time now;
+	if (!m) {
+		log_error(AREA, "the steward sent nonsense", "why", e->text);
+		return;
+	}
+	c->steward_heard_at = clock_unix();
+	control_now(c, &now);
+	if (m->type == PROCMSG_STATE)
+		on_state(c, m, &now);
+	else if (m->type == PROCMSG_CHAIN && !certs_message(c->certs, m, &now))
+		log_warn(AREA, "a chain that nobody ordered");
+	control_turn(c);
+}
+
+static void on_steward_gone(void *ctx)
+{
+	struct control *c = ctx;
+	log_error(AREA, "the pipe to the steward is closed");
+	msgpipe_close(c->steward);
+	c->steward = NULL;
+}
+
+static void on_changed(void *ctx)
+{
+	control_put_snapshot(ctx, false);
+}
+
+static void on_enrolled(void *ctx, const char *device)
+{
+	(void)device;
+	control_put_snapshot(ctx, false);
+}
+
+static void on_addresses(void *ctx)
+{
+	control_follow(ctx);
+}
+
+/* ---- start ---- */
+
+static char *path_in(const struct control *c, const char *name)
+{
+	return xasprintf("%s/gate%s%s", c->conf->state_dir, name[0] ? "/" : "", name);
+}
+
+static int open_store(struct control *c, struct err *e)
+{
+	char *dir = path_in(c, ""), *db = path_in(c, "gate.db"), *ca = path_in(c, "device-ca.pem");
+	int rc = dir_make(dir, 0700, e);
+	if (rc == 0)
+		rc = db_open(&c->db, db, DB_GATE, e);
+	if (rc == 0)
+		rc = ca_open(&c->ca, ca, clock_unix(), e);
+	if (rc == 0)
+		rc = make_link_certs(c, e);
+	free(dir);
+	free(db);
+	free(ca);
+	return rc;
+}
+
+static int open_policy(struct control *c, struct err *e)
+{
+	char *certs = path_in(c, "certs"), *names = path_in(c, "published");
+	int rc = certs_open(&c->certs,
+		&(struct certs_opts){.db = c->db,
+			.dir = certs,
+			.send = send_steward,
+			.changed = on_changed,
+			.ctx = c},
+		e);
+	if (rc == 0)
+		rc = names_open(&c->names, names, send_steward, c, e);
+	free(certs);
+	free(names);
+	if (rc < 0)
+		return rc;
+	c->enroll = enroll_new(
+		&(struct enroll_opts){.db = c->db, .ca = c->ca, .changed = on_enrolled, .ctx = c});
+	return auth_new(&c->auth,
+		&(struct auth_opts){
+			.loop = c->loop, .db = c->db, .conf = c->conf, .notify = c->notify},
+		e);
+}
+
+static int open_loop(struct control *c, int steward_fd, struct err *e)
+{
+	int rc = loop_new(&c->loop, e);
+	if (rc < 0) {
+		close(steward_fd);
+		return rc;
+	}
+	timer_init(&c->tick, c->loop, on_tick);
+	rc = msgpipe_open(&c->steward, c->loop, steward_fd, on_message, on_steward_gone, c, e);
+	if (rc == 0)
+		rc = ifwatch_open(&c->ifwatch, c->loop, on_addresses, c, e);
+	return rc;
+}
+
+static void on_log(void *ctx, enum log_level level, const char *line, size_t n)
+{
+	(void)level;
+	logring_add(ctx, line, n);
+}
+
+static void *run(void *arg)
+{
+	struct control *c = arg;
+	loop_run(c->loop);
+	return NULL;
+}
+
+/* Signals are for the main thread. */
+static int start_thread(struct control *c, struct err *e)
+{
+	sigset_t all, was;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &was);
+	c->running = true;
+	int rc = pthread_create(&c->thread, NULL, run, c);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	if (rc) {
+		c->running = false;
+		return err_sys(e, -rc, "cannot start the control thread");
+	}
+	return 0;
+}
+
+int control_start(struct control **out, const struct control_opts *o, struct err *e)
+{
+	struct control *c = xcalloc(1, sizeof(*c));
+	c->conf = conf_ref(o->conf);
+	c->conf_path = xstrdup(o->conf_path);
+	c->slot = o->slot;
+	c->notify = o->notify;
+	c->links = map_new();
+	c->log = logring_new();
+	log_set_sink(on_log, c->log);
+	c->started_at = clock_unix();
+	c->started_ms = clock_mono_ms();
+	int rc = open_loop(c, o->steward_fd, e);
+	if (rc == 0)
+		rc = open_store(c, e);
+	if (rc == 0)
+		rc = open_policy(c, e);
+	if (rc == 0)
+		rc = control_use_conf(c, c->conf, e);
+	if (rc == 0) {
+		c->desk = (struct ask_desk){.loop = c->loop, .fn = control_on_ask, .ctx = c};
+		control_follow(c);
+		rc = start_thread(c, e);
+	}
+	if (rc < 0) {
+		control_stop(c);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+void control_stop(struct control *c)
+{
+	if (!c)
+		return;
+	if (c->running) {
+		loop_stop(c->loop);
+		pthread_join(c->thread, NULL);
+	}
+	log_set_sink(NULL, NULL);
+	timer_cancel(&c->tick);
+	auth_free(c->auth);
+	enroll_free(c->enroll);
+	names_free(c->names);
+	certs_free(c->certs);
+	tls_cert_unref(c->link_cert);
+	tls_cert_unref(c->enrol_cert);
+	ca_free(c->ca);
+	db_close(c->db);
+	if (c->ifwatch)
+		ifwatch_close(c->ifwatch);
+	if (c->steward)
+		msgpipe_close(c->steward);
+	if (c->loop)
+		loop_free(c->loop);
+	for (unsigned i = 0; i < c->n_routes; i++)
+		route_unref(c->routes[i]);
+	free(c->routes);
+	map_free(c->links, free);
+	conf_unref(c->conf);
+	logring_free(c->log);
+	free(c->conf_path);
+	free(c);
+}
+
+const struct ask_desk *control_desk(struct control *c)
+{
+	return &c->desk;
+}
+
+const char *control_device_ca(struct control *c)
+{
+	return ca_pem(c->ca);
+}
+
+/* ---- from other threads ---- */
+
+struct word {
+	struct job job;
+	struct control *c;
+	char device[DEVICE_ID_MAX + 1], peer[46];
+	unsigned links;
+	uint8_t hash[32];
+};
+
+static void word_free(struct job *job)
+{
+	free(container_of(job, struct word, job));
+}
+
+static struct word *word_new(struct control *c, void (*fn)(struct job *))
+{
+	struct word *w = xcalloc(1, sizeof(*w));
+	w->job = (struct job){.run = fn, .cancel = word_free};
+	w->c = c;
+	return w;
+}
+
+static void on_links_word(struct job *job)
+{
+	struct word *w = container_of(job, struct word, job);
+	struct device_links *l = map_get(w->c->links, w->device);
+	if (!l) {
+		l = xcalloc(1, sizeof(*l));
+		map_put(w->c->links, w->device, l);
+	}
+	int64_t now = clock_unix();
+	if ((l->n == 0) != (w->links == 0))
+		log_info(AREA, w->links ? "device online" : "device offline", "device", w->device,
+			"peer", w->peer);
+	l->n = w->links;
+	l->seen_at = now;
+	if (w->peer[0])
+		memcpy(l->peer, w->peer, sizeof(l->peer));
+	devices_seen(w->c->db, w->device, now, NULL);
+	free(w);
+}
+
+void control_links_changed(struct control *c, const char *device, unsigned links, const char *peer)
+{
+	struct word *w = word_new(c, on_links_word);
+	str_copy(w->device, sizeof(w->device), device);
+	str_copy(w->peer, sizeof(w->peer), peer ? peer : "");
+	w->links = links;
+	loop_post(c->loop, &w->job);
+}
+
+static void on_touched_word(struct job *job)
+{
+	struct word *w = container_of(job, struct word, job);
+	auth_touched(w->c->auth, w->hash);
+	free(w);
+}
+
+void control_session_touched(struct control *c, const uint8_t hash[32])
+{
+	struct word *w = word_new(c, on_touched_word);
+	memcpy(w->hash, hash, sizeof(w->hash));
+	loop_post(c->loop, &w->job);
+}
+
+static void on_reload_word(struct job *job)
+{
+	struct word *w = container_of(job, struct word, job);
+	char words[CONTROL_RELOAD_TEXT];
+	control_load_conf(w->c, words);
+	free(w);
+}
+
+void control_reload(struct control *c)
+{
+	struct word *w = word_new(c, on_reload_word);
+	loop_post(c->loop, &w->job);
+}

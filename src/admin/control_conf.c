@@ -1,0 +1,323 @@
+/* See control_in.h. What is served follows from three things: the configuration, the registry of
+ * devices, and this machine's addresses. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/control_in.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "gate/auth.h"
+#include "gate/certs.h"
+#include "gate/enroll.h"
+#include "gate/names.h"
+#include "gate/snapshot.h"
+#include "net/tls.h"
+#include "store/conf.h"
+
+#define AREA "admin/control"
+#define CA_FILE_MAX (256u * 1024)
+
+/* ---- routes of the configuration ---- */
+
+static int upstream_tls(struct tls_client **out, const struct conf_device *d, struct err *e)
+{
+	struct buf pem = BUF_INIT(CA_FILE_MAX);
+	int rc;
+	if (d->has_pin)
+		return tls_client_new_pin(out, d->pin, e);
+	rc = file_read(d->ca_file, &pem, e);
+	if (rc == 0)
+		rc = tls_client_new_ca(out, pem.data, pem.len, e);
+	buf_done(&pem);
+	return rc;
+}
+
+static int upstream_route(
+	struct route **out, const struct conf_device *d, const char *domain, struct err *e)
+{
+	struct route *r = route_new();
+	r->kind = ROUTE_UPSTREAM;
+	r->public = d->is_public;
+	r->up_port = d->port;
+	snprintf(r->host, sizeof(r->host), "%s.%s", d->name, domain);
+	snprintf(r->device, sizeof(r->device), "%s", d->name);
+	snprintf(r->up_host, sizeof(r->up_host), "%s", d->host);
+	for (unsigned i = 0; i < d->embed_from.n && i < ROUTE_EMBED_MAX; i++)
+		r->embed_from[r->n_embed_from++] = xasprintf("%s.%s", d->embed_from.v[i], domain);
+	int rc = d->tls ? upstream_tls(&r->up_tls, d, e) : 0;
+	if (rc < 0) {
+		route_unref(r);
+		return err_prefix(e, "device %s", d->name);
+	}
+	*out = r;
+	return 0;
+}
+
+static struct route *base_route(const char *domain)
+{
+	struct route *r = route_new();
+	r->kind = ROUTE_BASE;
+	snprintf(r->host, sizeof(r->host), "%s", domain);
+	return r;
+}
+
+int control_use_conf(struct control *c, const struct conf *conf, struct err *e)
+{
+	struct route **routes = xcalloc(conf->n_devices + 1, sizeof(*routes));
+	unsigned n = 0;
+	int rc = 0;
+	routes[n++] = base_route(conf->domain);
+	for (unsigned i = 0; rc == 0 && i < conf->n_devices; i++) {
+		rc = upstream_route(&routes[n], &conf->devices[i], conf->domain, e);
+		if (rc == 0)
+			n++;
+	}
+	if (rc == 0) {
+		struct route **old = c->routes;
+		unsigned n_old = c->n_routes;
+		c->routes = routes;
+		c->n_routes = n;
+		routes = old;
+		n = n_old;
+		conf_ref(conf);
+		conf_unref(c->conf);
+		c->conf = conf;
+	}
+	for (unsigned i = 0; i < n; i++)
+		route_unref(routes[i]);
+	free(routes);
+	return rc;
+}
+
+/* ---- the snapshot ---- */
+
+static void add_route(struct control *c, struct snapshot *s, struct route *r)
+{
+	struct tls_cert *cert =
+		r->device[0] ? certs_serving(c->certs, r->device, clock_unix()) : NULL;
+	snapshot_add_route(s, r);
+	if (cert)
+		snapshot_set_cert(s, r->host, cert);
+}
+
+static void add_devices(struct control *c, struct snapshot *s)
+{
+	struct device *all = NULL;
+	size_t n = 0;
+	struct err e = {0};
+	if (devices_list(c->db, &all, &n, &e) < 0)
+		log_error(AREA, "cannot list devices", "why", e.text);
+	for (size_t i = 0; i < n; i++) {
+		if (conf_device_find(c->conf, all[i].id))
+			continue; /* the configuration took the name since */
+		struct route *r = route_new();
+		r->kind = ROUTE_LINK;
+		snprintf(r->device, sizeof(r->device), "%s", all[i].id);
+		snprintf(r->host, sizeof(r->host), "%s.%s", all[i].id, c->conf->domain);
+		add_route(c, s, r);
+		route_unref(r);
+	}
+	free(all);
+}
+
+static void add_serials(struct control *c, struct snapshot *s)
+{
+	struct device_cert *all = NULL;
+	size_t n = 0;
+	struct err e = {0};
+	if (devices_certs(c->db, &all, &n, &e) < 0)
+		log_error(AREA, "cannot list device certificates", "why", e.text);
+	for (size_t i = 0; i < n; i++)
+		if (!conf_device_find(c->conf, all[i].device))
+			snapshot_add_serial(s, all[i].serial, all[i].device);
+	free(all);
+}
+
+void control_put_snapshot(struct control *c, bool first)
+{
+	struct snapshot *s = snapshot_new(c->conf->domain, c->conf->public_port);
+	struct tls_cert *bridge = certs_serving(c->certs, CERTS_BASE_ID, clock_unix());
+	for (unsigned i = 0; i < c->n_routes; i++)
+		add_route(c, s, c->routes[i]);
+	add_devices(c, s);
+	add_serials(c, s);
+	if (bridge)
+		snapshot_set_bridge(s, bridge);
+	snapshot_set_link_certs(s, c->link_cert, c->enrol_cert);
+	struct snapshot *second = first ? NULL : snapshot_ref(s);
+	snapshot_slot_put(c->slot, s);
+	if (second)
+		c->notify.snapshot(c->notify.ctx, second);
+}
+
+/* ---- what follows ---- */
+
+/* Labels of all devices and the names that belong into DNS. */
+struct crowd {
+	char **labels, **hosts;
+	unsigned n, n_hosts, size;
+};
+
+static void crowd_add(struct crowd *w, const char *label)
+{
+	w->labels[w->n++] = xstrdup(label);
+}
+
+static void crowd_fill(struct crowd *w, const struct control *c)
+{
+	struct device *all = NULL;
+	size_t n = 0;
+	struct err e = {0};
+	if (devices_list(c->db, &all, &n, &e) < 0)
+		log_error(AREA, "cannot list devices", "why", e.text);
+	w->size = c->conf->n_devices + (unsigned)n + 2;
+	w->labels = xcalloc(w->size, sizeof(char *));
+	w->hosts = xcalloc(w->size, sizeof(char *));
+	for (unsigned i = 0; i < c->conf->n_devices; i++)
+		crowd_add(w, c->conf->devices[i].name);
+	for (size_t i = 0; i < n; i++)
+		if (!conf_device_find(c->conf, all[i].id))
+			crowd_add(w, all[i].id);
+	free(all);
+	w->hosts[w->n_hosts++] = xstrdup(c->conf->domain);
+	if (c->conf->certificates == CONF_CERTS_WILDCARD) {
+		w->hosts[w->n_hosts++] = xasprintf("*.%s", c->conf->domain);
+		return;
+	}
+	for (unsigned i = 0; i < w->n; i++)
+		w->hosts[w->n_hosts++] = xasprintf("%s.%s", w->labels[i], c->conf->domain);
+}
+
+static void crowd_done(struct crowd *w)
+{
+	for (unsigned i = 0; i < w->n; i++)
+		free(w->labels[i]);
+	for (unsigned i = 0; i < w->n_hosts; i++)
+		free(w->hosts[i]);
+	free(w->labels);
+	free(w->hosts);
+}
+
+static void find_addresses(struct control *c)
+{
+	struct err e = {0};
+	struct ifaddrs_list now = {0};
+	const struct conf *f = c->conf;
+	if (f->addresses_auto) {
+		if (ifaddr_list(&now, f->interface[0] ? f->interface : NULL, &e) < 0)
+			log_error(AREA, "cannot find this machine's addresses", "why", e.text);
+		if (now.n == 0 && c->addrs.n)
+			return; /* a cable was pulled: what stands in DNS is still the best guess */
+	}
+	for (unsigned i = 0; !f->addresses_auto && i < f->addresses.n && i < IFADDR_MAX; i++)
+		snprintf(now.addrs[now.n++], sizeof(now.addrs[0]), "%s", f->addresses.v[i]);
+	c->addrs = now;
+}
+
+static void tell_enroll(struct control *c)
+{
+	struct enroll_gateway g = {.port = c->conf->public_port};
+	snprintf(g.dns_name, sizeof(g.dns_name), "%s", c->conf->domain);
+	for (unsigned i = 0; i < c->addrs.n && g.n_addrs < TOKEN_ADDRS_MAX; i++)
+		memcpy(g.addrs[g.n_addrs++], c->addrs.addrs[i], sizeof(g.addrs[0]));
+	enroll_set_gateway(c->enroll, &g);
+}
+
+void control_follow(struct control *c)
+{
+	struct crowd w = {0};
+	find_addresses(c);
+	tell_enroll(c);
+	crowd_fill(&w, c);
+	struct certs_plan plan = {.domain = c->conf->domain,
+		.per_device = c->conf->certificates == CONF_CERTS_PER_DEVICE,
+		.devices = (const char *const *)w.labels,
+		.n_devices = w.n,
+		.timeout_ms = c->conf->acme.timeout_ms};
+	certs_follow(c->certs, &plan, clock_unix());
+	struct names_want names = {
+		.names = (const char *const *)w.hosts, .n = w.n_hosts, .addrs = c->addrs};
+	names_set(c->names, &names);
+	crowd_done(&w);
+	control_put_snapshot(c, !c->running);
+	control_turn(c);
+}
+
+/* ---- reload ---- */
+
+static bool same_list(const struct conf_list *a, const struct conf_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	return true;
+}
+
+static void name_restarts(char *words, const struct conf *a, const struct conf *b)
+{
+	const struct {
+		const char *key;
+		bool same;
+	} keys[] = {
+		{"listen", a->listen.port == b->listen.port &&
+				   a->listen.http_port == b->listen.http_port &&
+				   a->listen.from == b->listen.from &&
+				   same_list(&a->listen.addresses, &b->listen.addresses)},
+		{"state_dir", strcmp(a->state_dir, b->state_dir) == 0},
+		{"run_dir", strcmp(a->run_dir, b->run_dir) == 0},
+		{"run_as", strcmp(a->run_as.gate, b->run_as.gate) == 0 &&
+				   strcmp(a->run_as.steward, b->run_as.steward) == 0},
+		{"workers", a->workers == b->workers},
+		{"limits", memcmp(&a->limits, &b->limits, sizeof(a->limits)) == 0},
+	};
+	words[0] = 0;
+	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!keys[i].same)
+			snprintf(words + strlen(words), CONTROL_RELOAD_TEXT - strlen(words), "%s%s",
+				words[0] ? " " : "", keys[i].key);
+}
+
+static void put_errors(char *words, const struct conf_errors *errors)
+{
+	size_t n = 0;
+	words[0] = 0;
+	for (unsigned i = 0; i < errors->n && n < CONTROL_RELOAD_TEXT; i++) {
+		log_error(AREA, "configuration", "error", errors->text[i]);
+		n += (size_t)snprintf(
+			words + n, CONTROL_RELOAD_TEXT - n, "%s%s", n ? "\n" : "", errors->text[i]);
+	}
+}
+
+int control_load_conf(struct control *c, char *words)
+{
+	struct conf_errors *errors = xcalloc(1, sizeof(*errors));
+	struct conf *fresh = NULL;
+	struct err e = {0};
+	int rc = conf_load(&fresh, c->conf_path, errors);
+	if (rc < 0) {
+		put_errors(words, errors);
+	} else {
+		name_restarts(words, c->conf, fresh);
+		rc = control_use_conf(c, fresh, &e);
+		if (rc < 0)
+			snprintf(words, CONTROL_RELOAD_TEXT, "%s", e.text);
+	}
+	free(errors);
+	conf_unref(fresh);
+	if (rc < 0) {
+		log_error(AREA, "the new configuration is wrong; the old one stays", "why", e.text);
+		return rc;
+	}
+	log_setup(c->conf->log.level, c->conf->log.format == CONF_LOG_JSON);
+	auth_set_conf(c->auth, c->conf);
+	control_follow(c);
+	log_info(AREA, "configuration loaded", "restart_needed_for", words[0] ? words : NULL);
+	return 0;
+}

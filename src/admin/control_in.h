@@ -1,0 +1,96 @@
+/* The inside of the control thread, for the files of admin/ alone. All of it belongs to the control
+ * thread once control_start() has returned. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "acme/schedule.h"
+#include "admin/control.h"
+#include "gate/certs_life.h"
+#include "net/ifaddr.h"
+#include "net/loop.h"
+#include "store/devices.h"
+
+#define CONTROL_DEVICES_MAX 200
+#define CONTROL_RELOAD_TEXT 4096
+
+struct auth;
+struct ca;
+struct certs;
+struct db;
+struct enroll;
+struct ifwatch;
+struct logring;
+struct map;
+struct msgpipe;
+struct names;
+struct route;
+struct tls_cert;
+
+/* What the loops told of a device's links; forgotten by a restart. */
+struct device_links {
+	unsigned n;
+	char peer[46];
+	int64_t seen_at;
+};
+
+struct control {
+	struct loop *loop;
+	pthread_t thread;
+	bool running; /* the thread exists */
+	const struct conf *conf;
+	char *conf_path;
+	struct snapshot_slot *slot;
+	struct notify notify;
+	struct ask_desk desk;
+
+	struct db *db;
+	struct ca *ca;
+	struct tls_cert *link_cert, *enrol_cert;
+	uint64_t link_made_ms;
+	struct certs *certs;
+	struct names *names;
+	struct enroll *enroll;
+	struct auth *auth;
+	struct logring *log;
+	struct msgpipe *steward;
+	struct ifwatch *ifwatch;
+	struct ifaddrs_list addrs; /* what names point to */
+	struct route **routes;	   /* of the configuration: the base host, then upstreams */
+	unsigned n_routes;
+	struct map *links; /* device → struct device_links */
+
+	struct timer tick;
+	uint64_t purged_ms;
+	struct schedule_clock clock;
+	int64_t started_at;
+	uint64_t started_ms;
+	int64_t steward_started_at, steward_heard_at; /* 0: never */
+	unsigned steward_starts;
+};
+
+/* ---- control.c ---- */
+
+void control_now(struct control *c, struct certs_time *out);
+/* Is the clock believable; if not, `e` says why. */
+bool control_clock_ok(struct control *c, struct err *e);
+/* Do what is due now and arm the timer for what is due later. After every change. */
+void control_turn(struct control *c);
+
+/* ---- control_conf.c: from configuration and registry to what is served ---- */
+
+/* Make the routes of `conf` (reads the CA files it names). 0, or negative and nothing has changed. */
+int control_use_conf(struct control *c, const struct conf *conf, struct err *e);
+/* Registry, configuration or addresses changed: certificates, names, enrolment and the snapshot
+ * follow. */
+void control_follow(struct control *c);
+/* Build a snapshot and hand it to the slot, and to the loops unless `first`. */
+void control_put_snapshot(struct control *c, bool first);
+/* Read the configuration again. `words` (CONTROL_RELOAD_TEXT) gets the errors, one a line, or after
+ * success the keys whose change needs a restart, separated by spaces. */
+int control_load_conf(struct control *c, char *words);
+
+/* ---- control_desk.c ---- */
+
+void control_on_ask(void *ctx, struct ask *a);
