@@ -7,6 +7,10 @@
 #include "http/server.h"
 #include "net/loop.h"
 
+/* After a FIN the client may have left, or have half-closed and read on: this long without a byte
+ * tells that it left. */
+#define H1_GONE_MS 5000u
+
 enum h1_conn_state {
 	H1_HEAD,     /* between requests, or a head is not whole */
 	H1_EXCHANGE, /* `active` */

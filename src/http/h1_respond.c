@@ -176,6 +176,8 @@ static void resume_exchange(struct exchange *x)
 static void set_idle(struct exchange *x, uint64_t ms)
 {
 	struct http_conn *c = of(x);
+	if (c->state == H1_EXCHANGE && c->eof && (!ms || ms > H1_GONE_MS))
+		ms = H1_GONE_MS;
 	if (c->state == H1_EXCHANGE || c->state == H1_TUNNEL)
 		stream_idle_timeout(c->s, ms);
 }

@@ -321,6 +321,12 @@ static size_t take(struct http_conn *c, const uint8_t *p, size_t n)
 	return n;
 }
 
+static void doubt_client(struct http_conn *c)
+{
+	uint64_t ms = c->o.limits->idle_ms;
+	stream_idle_timeout(c->s, ms && ms < H1_GONE_MS ? ms : H1_GONE_MS);
+}
+
 static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 {
 	struct http_conn *c = ctx;
@@ -356,6 +362,8 @@ static void on_eof(struct stream *s, void *ctx)
 		c->keep_alive = false;
 		if (!c->wire_done)
 			h1_conn_die(c, -ECONNRESET);
+		else
+			doubt_client(c);
 		break;
 	case H1_TUNNEL:
 	case H1_CLOSING:
@@ -414,7 +422,8 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 	(void)s;
 	timer_cancel(&c->kick);
 	timer_cancel(&c->deadline);
-	int status = why->code == -ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET;
+	bool gone = c->state == H1_EXCHANGE && c->eof;
+	int status = why->code == -ETIMEDOUT && !gone ? -ETIMEDOUT : -ECONNRESET;
 	bool whole = c->resp_ended && (c->state != H1_TUNNEL || c->eof);
 	if (c->state != H1_CLOSING)
 		h1_conn_set_state(c, H1_CLOSING);

@@ -1,0 +1,626 @@
+/* The HTTP/1.1 server on a real loop and a socket pair: a handler that behaves as its path says, a
+ * table of conversations, each also sent one byte at a time. */
+#include "http/server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "h1_peer.h"
+#include "http/h1_parse.h"
+#include "net/dial.h"
+#include "net/stream.h"
+
+#define BIG (8u << 20)
+
+struct app {
+	struct loop *loop;
+	struct peer peer;
+	struct http_conn *conn;
+	struct exchange *x; /* the one under way */
+	struct timer later;
+	char log[512]; /* what happened, in order */
+	size_t body, sent, most;
+	bool closed;
+};
+
+static void note(struct app *a, const char *s, long n)
+{
+	size_t at = strlen(a->log);
+	snprintf(a->log + at, sizeof(a->log) - at, "%s%ld;", s, n);
+}
+
+static bool path_is(const struct exchange *x, const char *path)
+{
+	return !strcmp(msg_target(x->req), path);
+}
+
+static void start(struct exchange *x, int status, enum body_kind kind, uint64_t n)
+{
+	struct msg *m = msg_new_response(status);
+	msg_set_body(m, kind, n);
+	msg_add(m, "x-app", "1");
+	if (exchange_respond(x, m, false) < 0)
+		abort();
+	msg_free(m);
+}
+
+/* 64 KiB at a time, until the server says stop. */
+static void pump(struct app *a)
+{
+	static const char block[65536];
+	while (a->sent < BIG) {
+		size_t queued = exchange_write(a->x, block, sizeof(block));
+		a->sent += sizeof(block);
+		if (queued > a->most)
+			a->most = queued;
+		if (queued > STREAM_HIGH_WATER)
+			return;
+	}
+	exchange_end(a->x, NULL);
+}
+
+static void upgrade(struct exchange *x)
+{
+	struct msg *m = msg_new_response(101);
+	msg_add(m, "upgrade", "echo");
+	if (exchange_respond(x, m, false) < 0)
+		exchange_reply(x, 400, NULL, NULL, "no upgrade");
+	else
+		exchange_resume(x);
+	msg_free(m);
+}
+
+static void on_later(struct timer *t)
+{
+	struct app *a = container_of(t, struct app, later);
+	if (path_is(a->x, "/later"))
+		exchange_reply(a->x, 200, NULL, NULL, "later");
+	else if (path_is(a->x, "/later-upgrade"))
+		upgrade(a->x);
+	else if (path_is(a->x, "/drain-conn"))
+		exchange_reply(a->x, 200, NULL, NULL, "drained");
+	else
+		exchange_resume(a->x);
+}
+
+static void on_body(struct exchange *x, const uint8_t *p, size_t n)
+{
+	struct app *a = x->ctx;
+	a->body += n;
+	if (path_is(x, "/echo") || path_is(x, "/upgrade") || path_is(x, "/later-upgrade"))
+		exchange_write(x, p, n);
+	if (path_is(x, "/sips")) {
+		exchange_pause(x);
+		timer_arm(&a->later, 1);
+	}
+}
+
+static void on_end(struct exchange *x, const struct msg *trailers)
+{
+	struct app *a = x->ctx;
+	note(a, "end", (long)a->body);
+	if (path_is(x, "/upgrade-at-end") && !x->responded)
+		upgrade(x);
+	else if (path_is(x, "/echo") || msg_upgrade(x->req))
+		exchange_end(x, trailers);
+	else if (path_is(x, "/count") || path_is(x, "/sips") || path_is(x, "/continue"))
+		exchange_reply(x, 200, NULL, NULL, "counted");
+}
+
+static void on_writable(struct exchange *x)
+{
+	pump(x->ctx);
+}
+
+static void on_done(struct exchange *x, int status)
+{
+	struct app *a = x->ctx;
+	timer_cancel(&a->later);
+	note(a, "done", status);
+	a->x = NULL;
+}
+
+static const struct handler handler = {
+	.on_body = on_body, .on_end = on_end, .on_writable = on_writable, .on_done = on_done};
+
+static void answer_wrongly(struct exchange *x)
+{
+	start(x, 200, BODY_LENGTH, 10);
+	exchange_write(x, "12345", 5);
+	if (path_is(x, "/long"))
+		exchange_write(x, "67890x", 6);
+	exchange_end(x, NULL);
+	exchange_end(x, NULL);
+}
+
+static void answer_early(struct exchange *x)
+{
+	struct msg *m = msg_new_response(103);
+	msg_add(m, "link", "</a>");
+	exchange_respond(x, m, false);
+	msg_free(m);
+	exchange_reply(x, 200, NULL, NULL, "early");
+}
+
+static void answer_trailers(struct exchange *x)
+{
+	struct msg *m = msg_new_response(0);
+	msg_add(m, "x-sum", "7");
+	start(x, 200, BODY_CHUNKED, 0);
+	exchange_write(x, "a", 1);
+	exchange_write(x, "", 0);
+	exchange_write(x, "bc", 2);
+	exchange_end(x, m);
+	msg_free(m);
+}
+
+static void answer_hostile_head(struct exchange *x)
+{
+	struct msg *m = msg_new_response(200);
+	msg_add(m, "transfer-encoding", "gzip");
+	msg_add(m, "content-length", "999");
+	msg_add(m, "connection", "x-y");
+	msg_add(m, "keep-alive", "9");
+	msg_add(m, "date", "then");
+	msg_add(m, "server", "mine");
+	msg_set_body(m, BODY_LENGTH, 2);
+	exchange_respond(x, m, false);
+	exchange_write(x, "ok", 2);
+	exchange_end(x, NULL);
+	if (exchange_respond(x, m, true) != -EINVAL)
+		abort();
+	msg_free(m);
+}
+
+static void abort_midway(struct exchange *x)
+{
+	start(x, 200, BODY_CHUNKED, 0);
+	exchange_write(x, "part", 4);
+	exchange_abort(x);
+	exchange_abort(x);
+	exchange_write(x, "more", 4);
+	exchange_end(x, NULL);
+}
+
+static void answer_head_length(struct exchange *x)
+{
+	struct msg *m = msg_new_response(200);
+	msg_add(m, "content-length", "77");
+	exchange_respond(x, m, true);
+	msg_free(m);
+}
+
+static void drain(struct app *a)
+{
+	http_conn_drain(a->conn, 5000);
+	timer_arm(&a->later, 5);
+}
+
+static void on_request(void *ctx, struct exchange *x)
+{
+	struct app *a = ctx;
+	x->handler = &handler;
+	x->ctx = a;
+	a->x = x;
+	a->body = 0;
+	if (path_is(x, "/hello"))
+		exchange_reply(x, 200, NULL, "text/plain", "hello");
+	else if (path_is(x, "/empty"))
+		exchange_reply(x, 200, NULL, NULL, NULL);
+	else if (path_is(x, "/204"))
+		exchange_reply(x, 204, NULL, NULL, "not sent");
+	else if (path_is(x, "/304"))
+		exchange_reply(x, 304, NULL, NULL, NULL);
+	else if (path_is(x, "/head-length"))
+		answer_head_length(x);
+	else if (path_is(x, "/echo"))
+		start(x, 200, BODY_CHUNKED, 0), exchange_resume(x);
+	else if (path_is(x, "/count") || path_is(x, "/sips") || path_is(x, "/upgrade-at-end"))
+		exchange_resume(x);
+	else if (path_is(x, "/continue"))
+		exchange_continue(x), exchange_resume(x);
+	else if (path_is(x, "/early"))
+		answer_early(x);
+	else if (path_is(x, "/trailers"))
+		answer_trailers(x);
+	else if (path_is(x, "/hostile-head"))
+		answer_hostile_head(x);
+	else if (path_is(x, "/short") || path_is(x, "/long"))
+		answer_wrongly(x);
+	else if (path_is(x, "/abort"))
+		abort_midway(x);
+	else if (path_is(x, "/end-without-head"))
+		exchange_end(x, NULL);
+	else if (path_is(x, "/upgrade"))
+		upgrade(x);
+	else if (path_is(x, "/later") || path_is(x, "/later-upgrade"))
+		timer_arm(&a->later, 3);
+	else if (path_is(x, "/drain-conn"))
+		drain(a);
+	else if (path_is(x, "/close-conn"))
+		http_conn_close(a->conn);
+	else if (path_is(x, "/big"))
+		start(x, 200, BODY_LENGTH, BIG), pump(a);
+}
+
+static void on_closed(void *ctx, struct http_conn *c)
+{
+	struct app *a = ctx;
+	(void)c;
+	a->closed = true;
+	a->conn = NULL;
+	note(a, "closed", 0);
+	/* The peer still reads what is in the socket. */
+	peer_turn(&a->peer);
+	loop_stop(a->loop);
+}
+
+/* ---- running a conversation ---- */
+
+#define OPEN 1u     /* the server leaves the connection open: the peer closes after `out` */
+#define FIN 2u      /* the peer half-closes when all is sent */
+#define NO_BYTES 4u /* not one byte at a time */
+#define CUT 8u      /* the end may be a reset */
+
+static void run(struct app *a, const struct http_limits *l)
+{
+	struct err e;
+	if (!a->loop && loop_new(&a->loop, &e) < 0)
+		fail_msg("%s", e.text);
+	int fd = peer_open(&a->peer, a->loop);
+	timer_init(&a->later, a->loop, on_later);
+	static const struct stream_cb none;
+	struct stream *s = stream_from_fd(a->loop, fd, &none, NULL);
+	struct http_server_opts o = {.limits = l,
+		.on_request = on_request,
+		.on_closed = on_closed,
+		.ctx = a,
+		.server_name = "lt"};
+	a->conn = http_serve(s, &o);
+	loop_run(a->loop);
+	assert_true(a->closed);
+	timer_cancel(&a->later);
+	peer_stop(&a->peer);
+	loop_free(a->loop);
+}
+
+/* Every Date goes; there must be as many as final heads with one. */
+static char *without_dates(struct peer *p)
+{
+	char *s = (char *)buf_str(&p->got);
+	assert_non_null(s);
+	for (char *d; (d = strstr(s, "Date: ")) && strstr(d, " GMT\r\n");) {
+		assert_int_equal(strcspn(d, "\r"), strlen("Date: Mon, 02 Jan 2006 15:04:05 GMT"));
+		char *end = strstr(d, "\r\n") + 2;
+		memmove(d, end, strlen(end) + 1);
+	}
+	return s;
+}
+
+struct talk {
+	const char *in, *out, *log;
+	unsigned flags;
+	size_t n;
+};
+#define T(in, out, log, flags)                                                                     \
+	{                                                                                          \
+		in, out, log, flags, sizeof(in) - 1                                                \
+	}
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define GET10(path) "GET " path " HTTP/1.0\r\n\r\n"
+#define OK_HEAD "HTTP/1.1 200 OK\r\nServer: lt\r\n"
+#define HELLO OK_HEAD "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+#define HELLO_CLOSE                                                                                \
+	OK_HEAD "Content-Type: text/plain\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+#define REPLY(n, body) OK_HEAD "Content-Length: " n "\r\n\r\n" body
+#define REPLY_CLOSE(n, body) OK_HEAD "Content-Length: " n "\r\nConnection: close\r\n\r\n" body
+#define ECHO(chunks) OK_HEAD "X-App: 1\r\nTransfer-Encoding: chunked\r\n\r\n" chunks "0\r\n\r\n"
+#define ERR(status, reason, n)                                                                     \
+	"HTTP/1.1 " status " " reason "\r\nServer: lt\r\nContent-Type: text/plain\r\n"             \
+	"Content-Length: " n "\r\nConnection: close\r\n\r\n" reason "\n"
+#define POST(path, n, body)                                                                        \
+	"POST " path " HTTP/1.1\r\nHost: a\r\nContent-Length: " n "\r\n\r\n" body
+#define CHUNKED(path, body)                                                                        \
+	"POST " path " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" body
+#define UPGRADE(path)                                                                              \
+	"GET " path " HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+#define SWITCH "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n"
+
+static const struct talk talks[] = {
+	/* one and more requests */
+	T(GET("/hello"), HELLO, "done0;closed0;", OPEN),
+	T(GET("/empty"), REPLY("0", ""), "done0;closed0;", OPEN),
+	T(GET("/hello") GET("/empty") GET("/hello"), HELLO REPLY("0", "") HELLO,
+		"done0;done0;done0;closed0;", OPEN),
+	T(GET("/later") GET("/hello"), REPLY("5", "later") HELLO, "done0;done0;closed0;", OPEN),
+	T(GET("/later") GET("/later") "GARBAGE\r\n\r\n",
+		REPLY("5", "later") REPLY("5", "later") ERR("400", "Bad Request", "12"),
+		"done0;done0;closed0;", 0),
+	T("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" GET("/hello"), HELLO_CLOSE,
+		"done0;closed0;", 0),
+	T(GET("/later"), REPLY_CLOSE("5", "later"), "done0;closed0;", FIN | NO_BYTES),
+	T("", "", "closed0;", FIN),
+	T("GET / HT", "", "closed0;", FIN),
+	T("\r\n" GET("/hello"), HELLO, "done0;closed0;", OPEN),
+	/* HTTP/1.0 */
+	T(GET10("/hello"), HELLO_CLOSE, "done0;closed0;", 0),
+	T("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+		OK_HEAD
+		"Content-Type: text/plain\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n"
+		"hello",
+		"done0;closed0;", OPEN),
+	T(GET10("/trailers"), OK_HEAD "X-App: 1\r\nConnection: close\r\n\r\nabc", "done0;closed0;",
+		0),
+	T(GET10("/early"), REPLY_CLOSE("5", "early"), "done0;closed0;", 0),
+	/* bodies */
+	T(POST("/count", "5", "12345") GET("/hello"), REPLY("7", "counted") HELLO,
+		"end5;done0;done0;closed0;", OPEN),
+	T(POST("/count", "0", "") GET("/hello"), REPLY("7", "counted") HELLO,
+		"end0;done0;done0;closed0;", OPEN),
+	T(GET("/count"), REPLY("7", "counted"), "end0;done0;closed0;", OPEN),
+	T(CHUNKED("/count", "3\r\nabc\r\n2;x\r\nde\r\n0\r\nA: b\r\n\r\n") GET("/hello"),
+		REPLY("7", "counted") HELLO, "end5;done0;done0;closed0;", OPEN),
+	T(POST("/echo", "5", "12345"), ECHO("5\r\n12345\r\n"), "end5;done0;closed0;",
+		OPEN | NO_BYTES),
+	T(POST("/echo", "2", "12"), ECHO("1\r\n1\r\n1\r\n2\r\n"), "end2;done0;closed0;", 16),
+	T(CHUNKED("/echo", "2\r\nab\r\n0\r\nX-Sum: 1\r\n\r\n"),
+		OK_HEAD
+		"X-App: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-Sum: 1\r\n\r\n",
+		"end2;done0;closed0;", OPEN | NO_BYTES),
+	T(POST("/sips", "5", "12345") GET("/hello"), REPLY("7", "counted") HELLO,
+		"end5;done0;done0;closed0;", OPEN),
+	T(CHUNKED("/sips", "1\r\na\r\n1\r\nb\r\n0\r\n\r\n") GET("/hello"),
+		REPLY("7", "counted") HELLO, "end2;done0;done0;closed0;", OPEN),
+	/* a body that nobody reads */
+	T(POST("/hello", "5", "12345") GET("/hello"), HELLO HELLO, "done0;done0;closed0;", OPEN),
+	T(CHUNKED("/hello", "3\r\nabc\r\n0\r\n\r\n") GET("/hello"), HELLO HELLO,
+		"done0;done0;closed0;", OPEN),
+	T(CHUNKED("/hello", "x"), HELLO, "done0;closed0;", CUT),
+	T(POST("/hello", "70000", "x"), HELLO, "done0;closed0;", FIN),
+	/* broken bodies */
+	T(CHUNKED("/count", "zz\r\n"), ERR("400", "Bad Request", "12"), "done-71;closed0;", 0),
+	T(CHUNKED("/count", "1\r\na\r\nq"), ERR("400", "Bad Request", "12"), "done-71;closed0;", 0),
+	T(POST("/count", "5", "123"), "", "done-104;closed0;", FIN | CUT),
+	/* no body by nature */
+	T("HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n" GET("/hello"),
+		OK_HEAD "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\n" HELLO,
+		"done0;done0;closed0;", OPEN),
+	T("HEAD /trailers HTTP/1.1\r\nHost: a\r\n\r\n", OK_HEAD "X-App: 1\r\n\r\n",
+		"done0;closed0;", OPEN),
+	T("HEAD /head-length HTTP/1.1\r\nHost: a\r\n\r\n", OK_HEAD "Content-Length: 77\r\n\r\n",
+		"done0;closed0;", OPEN),
+	T(GET("/head-length"), REPLY("0", ""), "done0;closed0;", OPEN),
+	T(GET("/204") GET("/hello"), "HTTP/1.1 204 No Content\r\nServer: lt\r\n\r\n" HELLO,
+		"done0;done0;closed0;", OPEN),
+	T(GET("/304") GET("/hello"), "HTTP/1.1 304 Not Modified\r\nServer: lt\r\n\r\n" HELLO,
+		"done0;done0;closed0;", OPEN),
+	/* heads */
+	T(GET("/early"), "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" REPLY("5", "early"),
+		"done0;closed0;", OPEN),
+	T(GET("/trailers"),
+		OK_HEAD "X-App: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n"
+			"X-Sum: 7\r\n\r\n",
+		"done0;closed0;", OPEN),
+	T(GET("/hostile-head"),
+		"HTTP/1.1 200 OK\r\nDate: then\r\nServer: mine\r\nContent-Length: 2\r\n\r\nok",
+		"done0;closed0;", OPEN),
+	/* expectation */
+	T("POST /continue HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nab" GET(
+		  "/hello"),
+		"HTTP/1.1 100 Continue\r\n\r\n" REPLY("7", "counted") HELLO,
+		"end2;done0;done0;closed0;", OPEN),
+	T("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+		HELLO_CLOSE, "done0;closed0;", 0),
+	T(GET("/continue"), REPLY("7", "counted"), "end0;done0;closed0;", OPEN),
+	/* cut transfers */
+	T(GET("/abort"), "", "done-125;closed0;", CUT | 32),
+	T(GET("/short"), "", "done-125;closed0;", CUT | 32),
+	T(GET("/long"), "", "done-125;closed0;", CUT | 32),
+	T(GET("/end-without-head"), "", "done-125;closed0;", CUT | 32),
+	T(GET("/close-conn"), "", "done-125;closed0;", CUT | 32),
+	T(GET("/drain-conn") GET("/hello"), REPLY_CLOSE("7", "drained"), "done0;closed0;", 0),
+	/* tunnels */
+	T(UPGRADE("/upgrade") "raw\r\n\0bytes", SWITCH "raw\r\n\0bytes", "end11;done0;closed0;",
+		FIN | 64),
+	T(UPGRADE("/later-upgrade") "raw", SWITCH "raw", "end3;done0;closed0;", FIN),
+	T(UPGRADE("/upgrade-at-end"), SWITCH, "end0;end0;done0;closed0;", FIN),
+	T(GET("/upgrade"),
+		"HTTP/1.1 400 Bad Request\r\nServer: lt\r\nContent-Length: 10\r\n\r\nno upgrade",
+		"done0;closed0;", OPEN),
+	/* refusals */
+	T("GET / HTTP/1.1\r\n\r\n", ERR("400", "Bad Request", "12"), "closed0;", 0),
+	T("GET / HTTP/2.0\r\n\r\n", ERR("505", "HTTP Version Not Supported", "27"), "closed0;", 0),
+	T("CONNECT a:1 HTTP/1.1\r\n\r\n", ERR("501", "Not Implemented", "16"), "closed0;", 0),
+	T("GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", ERR("417", "Expectation Failed", "19"),
+		"closed0;", 0),
+	T("\x16\x03\x01", ERR("400", "Bad Request", "12"), "closed0;", 0),
+	T("GET / HTTP/1.1\nHost: a\n\n", ERR("400", "Bad Request", "12"), "closed0;", 0),
+	T(GET("/hello") "GET / HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n" GET("/hello"),
+		HELLO ERR("400", "Bad Request", "12"), "done0;closed0;", 0),
+};
+#define BYTES_ONLY 16u
+#define NOTHING 32u /* whatever was sent, it is no whole answer */
+#define RAW_NUL 64u /* `out` holds a NUL */
+
+/* Who says Server here says Date too. */
+static size_t len_with_dates(const char *out)
+{
+	size_t n = strlen(out);
+	for (const char *at = out; (at = strstr(at, "\nServer: lt\r")); at++)
+		n += strlen("Date: Mon, 02 Jan 2006 15:04:05 GMT\r\n");
+	return n;
+}
+
+static void check_talk(size_t i, bool by_byte)
+{
+	const struct talk *t = &talks[i];
+	struct app a = {
+		.peer = {.in = t->in,
+			 .n = t->n,
+			 .by_byte = by_byte,
+			 .half_close = t->flags & FIN,
+			 .close_on = t->flags & (OPEN | BYTES_ONLY) ? "" : NULL,
+			 .close_len = len_with_dates(t->out)}
+        };
+	size_t len = strlen(t->out);
+	run(&a, &http_limits_default);
+	const char *got = without_dates(&a.peer);
+	bool ok = !strcmp(got, t->out);
+	if (t->flags & NOTHING)
+		ok = !strstr(got, "\r\n0\r\n\r\n") && !strstr(got, "67890");
+	if (t->flags & RAW_NUL)
+		ok = ok && a.peer.got.len > len && !memcmp(got + len + 1, "bytes", 5);
+	if (!ok)
+		fail_msg("%zu%s: got\n%s\nexpected\n%s\nlog %s", i, by_byte ? " by bytes" : "", got,
+			t->out, a.log);
+	if (strcmp(a.log, t->log))
+		fail_msg("%zu%s: log %s, expected %s (%s)", i, by_byte ? " by bytes" : "", a.log,
+			t->log, t->in);
+	if (!(t->flags & CUT))
+		assert_false(a.peer.reset);
+	if (t->flags & OPEN)
+		assert_false(a.peer.eof);
+	peer_done(&a.peer);
+}
+
+static void conversations_go_as_the_table_says(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(talks) / sizeof(talks[0]); i++) {
+		if (!(talks[i].flags & BYTES_ONLY))
+			check_talk(i, false);
+		if (!(talks[i].flags & NO_BYTES))
+			check_talk(i, true);
+	}
+}
+
+static void a_fast_handler_waits_for_a_slow_client(void **state)
+{
+	(void)state;
+	static const char in[] = GET("/big");
+	struct app a = {
+		.peer = {.in = in, .n = sizeof(in) - 1, .half_close = true}
+        };
+	run(&a, &http_limits_default);
+	assert_string_equal(a.log, "done0;closed0;");
+	assert_true(a.peer.got.len > BIG);
+	assert_true(a.most < 3 * 65536);
+	peer_done(&a.peer);
+}
+
+static void reading_stops_while_the_handler_pauses(void **state)
+{
+	(void)state;
+	/* /later never resumes; a body of 4 MiB must stay with the client. */
+	size_t n = 4u << 20;
+	char *in = calloc(1, n + 200);
+	assert_non_null(in);
+	int head = sprintf(in, "POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", n);
+	struct app a = {
+		.peer = {.in = in, .n = (size_t)head + n}
+        };
+	run(&a, &http_limits_default);
+	assert_true(a.peer.at < n);
+	assert_string_equal(without_dates(&a.peer), REPLY("5", "later"));
+	peer_done(&a.peer);
+	free(in);
+}
+
+static const struct http_limits quick = {.head_max = 1024,
+	.url_max = 128,
+	.fields_max = 5,
+	.head_ms = 40,
+	.keepalive_ms = 80,
+	.idle_ms = 60};
+
+static void check_quick(const char *in, const char *out, const char *log, uint64_t gap_ms)
+{
+	struct app a = {
+		.peer = {.in = in, .n = strlen(in), .gap_ms = gap_ms}
+        };
+	run(&a, &quick);
+	assert_string_equal(without_dates(&a.peer), out);
+	assert_string_equal(a.log, log);
+	peer_done(&a.peer);
+}
+
+static void waits_have_deadlines(void **state)
+{
+	(void)state;
+	check_quick("", "", "closed0;", 0);
+	check_quick(GET("/hello"), HELLO, "done0;closed0;", 0);
+	check_quick("GET / HTTP/1.1\r\n", ERR("408", "Request Timeout", "16"), "closed0;", 0);
+	/* A head that drips is late although bytes move. */
+	check_quick(GET("/hello"), ERR("408", "Request Timeout", "16"), "closed0;", 5);
+	check_quick(GET("/never"), "", "done-110;closed0;", 0);
+	check_quick(POST("/count", "5", "1"), "", "done-110;closed0;", 0);
+	check_quick(UPGRADE("/upgrade"), SWITCH, "done-110;closed0;", 0);
+}
+
+static void a_slow_upload_passes_while_bytes_move(void **state)
+{
+	(void)state;
+	char body[64];
+	memset(body, 'x', 40);
+	body[40] = 0;
+	char in[256];
+	sprintf(in, POST("/count", "40", "%s"), body);
+	/* The head at once, then 40 bytes 5 ms apart: over three times the idle limit. */
+	struct app a = {
+		.peer = {.in = in, .n = strlen(in) - 40}
+        };
+	struct peer *p = &a.peer;
+	struct http_limits l = quick;
+	l.head_ms = 5000;
+	p->n = strlen(in);
+	p->gap_ms = 5;
+	p->close_on = "counted";
+	run(&a, &l);
+	assert_string_equal(a.log, "end40;done0;closed0;");
+	peer_done(p);
+}
+
+static void limits_are_told_apart(void **state)
+{
+	(void)state;
+	char in[4096] = "GET /";
+	memset(in + 5, 'x', 200);
+	strcpy(in + 205, " HTTP/1.1\r\nHost: a\r\n\r\n");
+	check_quick(in, ERR("414", "URI Too Long", "13"), "closed0;", 0);
+	strcpy(in, "GET / HTTP/1.1\r\nHost: a\r\nB: ");
+	memset(in + strlen(in), 'x', 2000);
+	in[2000] = 0;
+	check_quick(in, ERR("431", "Request Header Fields Too Large", "32"), "closed0;", 0);
+	check_quick("GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\nD:\r\nE:\r\nHost: a\r\n\r\n",
+		ERR("431", "Request Header Fields Too Large", "32"), "closed0;", 0);
+}
+
+static void a_client_that_vanishes_is_told(void **state)
+{
+	(void)state;
+	static const char in[] = GET("/never");
+	struct app a = {
+		.peer = {.in = in, .n = sizeof(in) - 1, .close_on = ""}
+        };
+	run(&a, &quick);
+	assert_string_equal(a.log, "done-104;closed0;");
+	peer_done(&a.peer);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(conversations_go_as_the_table_says),
+		cmocka_unit_test(a_fast_handler_waits_for_a_slow_client),
+		cmocka_unit_test(reading_stops_while_the_handler_pauses),
+		cmocka_unit_test(waits_have_deadlines),
+		cmocka_unit_test(a_slow_upload_passes_while_bytes_move),
+		cmocka_unit_test(limits_are_told_apart),
+		cmocka_unit_test(a_client_that_vanishes_is_told),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
