@@ -32,20 +32,20 @@ static int choose(void *ctx, const struct tls_hello *hello, struct tls_choice *o
 {
 	(void)ctx;
 	if (strcmp(hello->sni, "www.lan.test") == 0) {
-		*out = (struct tls_choice){BROWSER, lab.www_cert, NULL, false};
+		*out = (struct tls_choice){BROWSER, tls_cert_ref(lab.www_cert), NULL, false};
 		if (hello->alpn_len)
 			out->alpn = "http/1.1";
 		return 0;
 	}
 	if (strcmp(hello->sni, "enroll.link.test") == 0) {
-		*out = (struct tls_choice){ENROL, lab.gate_cert, NULL, false};
+		*out = (struct tls_choice){ENROL, tls_cert_ref(lab.gate_cert), NULL, false};
 		return 0;
 	}
 	const char *dot = strchr(hello->sni, '.');
 	if (!dot || strcmp(dot, ".link.test") != 0)
 		return 112;
 	*out = (struct tls_choice){
-		LINK, lab.gate_cert, hello->alpn_len ? TLS_ALPN_RHTTP1 : NULL, true};
+		LINK, tls_cert_ref(lab.gate_cert), hello->alpn_len ? TLS_ALPN_RHTTP1 : NULL, true};
 	return 0;
 }
 
