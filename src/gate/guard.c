@@ -13,7 +13,7 @@ static bool origin_embeds(const struct route *route, const char *origin)
 	if (!str_starts(origin, "https://"))
 		return false;
 	const char *host = origin + 8;
-	size_t n = strcspn(host, ":");
+	size_t n = strcspn(host, ":/");
 	for (unsigned i = 0; i < route->n_embed_from; i++) {
 		const char *friend = route->embed_from[i];
 		if (strlen(friend) == n && memcmp(friend, host, n) == 0)
@@ -39,12 +39,12 @@ static enum guard_verdict no(const char **why, const char *text)
 	return GUARD_FORBID;
 }
 
+/* A frame's own navigation has no Origin, but a Referer that names at least the page's origin. */
 static bool frame_of_friend(const struct msg *req, const struct route *route)
 {
-	/* A frame's own navigation has no Origin; frame-ancestors then decides in the browser. */
-	const char *dest = msg_get(req, "sec-fetch-dest");
-	return route->n_embed_from && dest && strcmp(dest, "iframe") == 0 &&
-	       msg_method(req) == METHOD_GET;
+	const char *dest = msg_get(req, "sec-fetch-dest"), *page = msg_get(req, "referer");
+	return dest && strcmp(dest, "iframe") == 0 && msg_method(req) == METHOD_GET && page &&
+	       origin_embeds(route, page);
 }
 
 static enum guard_verdict by_site(const struct msg *req, const struct route *route,

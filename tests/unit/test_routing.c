@@ -1,0 +1,178 @@
+/* Names, certificates and sessions as the loops see them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gate/router.h"
+#include "gate/session.h"
+#include "gate/snapshot.h"
+#include "net/crypto.h"
+#include "worker/choose.h"
+
+static void a_host_is_read_strictly_from_an_authority(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *authority, *host;
+	} rows[] = {
+		{"tv.home.test", "tv.home.test"},
+		{"TV.Home.Test:8443", "tv.home.test"},
+		{"tv.home.test:", "tv.home.test"},
+		{"", NULL},
+		{":443", NULL},
+		{"tv.home.test.", NULL},
+		{"tv..home.test", NULL},
+		{"[::1]:443", NULL},
+		{"user@tv.home.test", NULL},
+		{"tv_home.test", NULL},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char host[254];
+		int rc = router_host_of(host, rows[i].authority);
+		assert_int_equal(rc == 0, rows[i].host != NULL);
+		if (rc == 0)
+			assert_string_equal(host, rows[i].host);
+	}
+}
+
+static void alpn_lists_are_searched_within_their_bounds(void **state)
+{
+	(void)state;
+	static const uint8_t list[] = "\x02h2\x08http/1.1\x04\xc6\x96\xc9\xa5";
+	size_t n = sizeof(list) - 1;
+	assert_true(choose_alpn_has(list, n, "http/1.1"));
+	assert_true(choose_alpn_has(list, n, TLS_ALPN_RHTTP1));
+	assert_false(choose_alpn_has(list, n, TLS_ALPN_RHTTP2));
+	assert_false(choose_alpn_has(list, n - 1, TLS_ALPN_RHTTP1));
+	assert_false(choose_alpn_has(list, 0, "h2"));
+	assert_false(choose_alpn_has((const uint8_t *)"\xff" "h2", 3, "h2"));
+}
+
+static void only_one_label_before_the_link_domain_is_a_device(void **state)
+{
+	(void)state;
+	char device[64];
+	assert_int_equal(choose_device_of(device, "tv.link.lanthorn.internal"), 0);
+	assert_string_equal(device, "tv");
+	static const char *const bad[] = {"link.lanthorn.internal", ".link.lanthorn.internal",
+		"a.b.link.lanthorn.internal", "tv.home.test", "", "tv_1.link.lanthorn.internal",
+		"tv.link.lanthorn.internal.home.test"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_true(choose_device_of(device, bad[i]) < 0);
+}
+
+static int ask(struct snapshot_slot *slot, const char *sni)
+{
+	struct tls_choice c = {0};
+	return choose(slot, &(struct tls_hello){.sni = sni}, &c);
+}
+
+static void without_a_certificate_the_alert_is_unrecognized_name(void **state)
+{
+	(void)state;
+	struct snapshot_slot *slot = snapshot_slot_new();
+	assert_int_equal(ask(slot, "tv.home.test"), 112);
+	struct snapshot *s = snapshot_new("home.test", 8443);
+	struct route *r = route_new();
+	strcpy(r->host, "tv.home.test");
+	snapshot_add_route(s, r);
+	route_unref(r);
+	assert_string_equal(snapshot_port_suffix(s), ":8443");
+	snapshot_slot_put(slot, s);
+	assert_int_equal(ask(slot, "tv.home.test"), 112);
+	assert_int_equal(ask(slot, ""), 112);
+	assert_int_equal(ask(slot, "other.test"), 112);
+	assert_int_equal(ask(slot, "tv.link.lanthorn.internal"), 120);
+	snapshot_slot_free(slot);
+}
+
+static unsigned revoked;
+
+static void on_revoked(struct session_use *u)
+{
+	(void)u;
+	revoked++;
+}
+
+static struct session_row row_of(const char *cookie, const char *host, int64_t expires_at)
+{
+	struct session_row row = {.expires_at = expires_at, .user_id = 1};
+	sha256(row.hash, cookie, strlen(cookie));
+	strcpy(row.host, host);
+	return row;
+}
+
+static void a_session_opens_its_host_alone_until_it_expires(void **state)
+{
+	(void)state;
+	struct session_table *t = session_table_new();
+	struct session_row row = row_of("cookie", "tv.home.test", 1000);
+	session_table_put(t, &row);
+	assert_non_null(session_table_find(t, "cookie", "tv.home.test", 999));
+	assert_null(session_table_find(t, "cookie", "tv.home.test", 1000));
+	assert_null(session_table_find(t, "cookie", "lamp.home.test", 1));
+	assert_null(session_table_find(t, "cooki", "tv.home.test", 1));
+	session_table_free(t);
+}
+
+static void ending_a_session_tells_what_runs_under_it(void **state)
+{
+	(void)state;
+	struct session_use uses[3] = {
+		{.on_revoked = on_revoked}, {.on_revoked = on_revoked}, {.on_revoked = on_revoked}};
+	struct session_table *t = session_table_new();
+	struct session_row row = row_of("a", "tv.home.test", 1000);
+	revoked = 0;
+	session_table_put(t, &row);
+	struct session *s = session_table_find(t, "a", "tv.home.test", 1);
+	for (int i = 0; i < 3; i++)
+		session_use_begin(s, &uses[i]);
+	session_use_end(&uses[1]);
+	row.expires_at = 2000; /* put again: a renewal keeps what runs */
+	session_table_put(t, &row);
+	assert_int_equal(revoked, 0);
+	session_table_drop(t, row.hash);
+	assert_int_equal(revoked, 2);
+	assert_null(session_table_find(t, "a", "tv.home.test", 1));
+	session_table_drop(t, row.hash);
+	session_table_free(t);
+}
+
+static void a_sweep_ends_expired_sessions_and_no_other(void **state)
+{
+	(void)state;
+	struct session_table *t = session_table_new();
+	struct session_use use = {.on_revoked = on_revoked};
+	char cookie[16];
+	revoked = 0;
+	for (int i = 0; i < 100; i++) {
+		snprintf(cookie, sizeof(cookie), "c%d", i);
+		struct session_row row = row_of(cookie, "tv.home.test", i < 50 ? 100 : 200);
+		session_table_put(t, &row);
+	}
+	session_use_begin(session_table_find(t, "c7", "tv.home.test", 1), &use);
+	session_table_sweep(t, 150);
+	assert_int_equal(revoked, 1);
+	assert_null(session_table_find(t, "c49", "tv.home.test", 1));
+	assert_non_null(session_table_find(t, "c50", "tv.home.test", 1));
+	session_table_free(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_host_is_read_strictly_from_an_authority),
+		cmocka_unit_test(alpn_lists_are_searched_within_their_bounds),
+		cmocka_unit_test(only_one_label_before_the_link_domain_is_a_device),
+		cmocka_unit_test(without_a_certificate_the_alert_is_unrecognized_name),
+		cmocka_unit_test(a_session_opens_its_host_alone_until_it_expires),
+		cmocka_unit_test(ending_a_session_tells_what_runs_under_it),
+		cmocka_unit_test(a_sweep_ends_expired_sessions_and_no_other),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
