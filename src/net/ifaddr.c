@@ -82,6 +82,13 @@ static void add_if_wanted(struct ifaddrs_list *out, const struct sockaddr *sa, b
 		str_copy(out->addrs[out->n++], sizeof(out->addrs[0]), text);
 }
 
+/* IPv4 addresses may have a label of their own: "br-lan:1". */
+static bool is_on(const char *label, const char *name)
+{
+	size_t n = strcspn(label, ":");
+	return strlen(name) == n && memcmp(label, name, n) == 0;
+}
+
 int ifaddr_list(struct ifaddrs_list *out, const char *name, struct err *e)
 {
 	static const int families[] = {AF_INET, AF_INET6};
@@ -93,7 +100,7 @@ int ifaddr_list(struct ifaddrs_list *out, const char *name, struct err *e)
 		return err_sys(e, -errno, "cannot list network addresses");
 	for (size_t i = 0; i < 2; i++) {
 		for (struct ifaddrs *a = all; a; a = a->ifa_next) {
-			bool here = !name || strcmp(a->ifa_name, name) == 0;
+			bool here = !name || is_on(a->ifa_name, name);
 			if (here && (a->ifa_flags & IFF_UP) && a->ifa_addr &&
 				a->ifa_addr->sa_family == families[i])
 				add_if_wanted(out, a->ifa_addr, name != NULL);
