@@ -83,6 +83,14 @@ static void complain_value(struct reader *r, const struct scope *s, const struct
 			y->kind == YAML_MAP ? "map" : "list", expects);
 }
 
+/* Edits between what was written and a key; the start of a key is as near as one edit. */
+static unsigned distance(const char *key, const char *word)
+{
+	if (strlen(word) >= 3 && str_starts(key, word))
+		return 1;
+	return str_distance(key, word);
+}
+
 /* The key that was probably meant: a near one of this section, or the same word elsewhere. */
 static const char *nearest(const struct scope *s, const char *word)
 {
@@ -91,7 +99,7 @@ static const char *nearest(const struct scope *s, const char *word)
 	for (const struct conf_key *k = s->table; k->path; k++) {
 		if (!conf_key_is_in(k, s->section))
 			continue;
-		unsigned d = str_distance(conf_key_leaf(k), word);
+		unsigned d = distance(conf_key_leaf(k), word);
 		if (d < best && d < strlen(word)) {
 			best = d;
 			near = conf_key_leaf(k);

@@ -168,8 +168,8 @@ int users_password(struct db *db, int64_t id, struct buf *out, struct err *e)
 	rc = db_step(db, st, e);
 	if (rc == 0)
 		rc = err_set(e, -ENOENT, "no password is set");
-	else if (rc > 0)
-		rc = db_blob_buf(st, 0, out);
+	else if (rc > 0 && (rc = db_blob_buf(st, 0, out)) < 0)
+		err_sys(e, rc, "the stored password");
 	db_end(st);
 	return rc;
 }
