@@ -229,7 +229,7 @@ dns:
 
     def ctl_run(self, *args, stdin=None):
         return subprocess.run([BUILD / "lanthornctl", "--socket",
-                               self.folder / "run/lanthornd.sock", *args], input=stdin,
+                               self.folder / "run/api.sock", *args], input=stdin,
                               capture_output=True, text=True, timeout=30 * SLOW, check=False)
 
     def ctl(self, *args):
