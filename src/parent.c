@@ -36,7 +36,7 @@ struct child {
 	struct identity who;
 	pid_t pid; /* 0: not running */
 	uint64_t started_ms, restart_at_ms, delay_ms;
-	char *argv[2 * GATE_FDS_MAX * 2 + 8];
+	const char *argv[2 * GATE_FDS_MAX + 8];
 	int fds[GATE_FDS_MAX * 2 + 2]; /* become 3, 4, 5 … in the child */
 	unsigned n_fds;
 };
@@ -85,7 +85,7 @@ static _Noreturn void run_child(struct parent *p, struct child *c)
 	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 	setrlimit(RLIMIT_CORE, &none);
 	umask(077);
-	execv(c->argv[0], c->argv);
+	execv(c->argv[0], (char *const *)c->argv);
 	child_fail(c->argv[0]);
 }
 
@@ -202,7 +202,7 @@ static int open_all(struct parent *p, struct err *e)
 	g->argv[n++] = "/proc/self/exe";
 	g->argv[n++] = "--gate";
 	g->argv[n++] = "--config";
-	g->argv[n++] = (char *)p->o->conf_path;
+	g->argv[n++] = p->o->conf_path;
 	int rc = open_pair(p, e);
 	if (rc < 0)
 		return rc;
@@ -226,7 +226,7 @@ static int name_steward(struct parent *p, struct err *e)
 		return err_sys(e, -errno, "cannot run %s", path);
 	p->steward.argv[0] = path;
 	p->steward.argv[1] = "--config";
-	p->steward.argv[2] = (char *)p->o->conf_path;
+	p->steward.argv[2] = p->o->conf_path;
 	return 0;
 }
 
@@ -320,9 +320,9 @@ static int load(struct parent *p)
 
 static void free_parent(struct parent *p)
 {
-	for (char **a = p->gate.argv; *a; a++) {
+	for (const char **a = p->gate.argv; *a; a++) {
 		if (strncmp(*a, "--tls=", 6) == 0 || strncmp(*a, "--plain=", 8) == 0)
-			free(*a);
+			free((char *)*a);
 	}
 	conf_unref(p->conf);
 }
