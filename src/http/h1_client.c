@@ -145,8 +145,8 @@ static void fail(struct h1_client *c, int why, const char *text)
 	c->why = why;
 	c->why_text = text;
 	set_state(c, C_CLOSING);
+	stream_close(c->s); /* first, so that nothing gathered goes out */
 	uncork(c);
-	stream_close(c->s);
 }
 
 static void close_gently(struct h1_client *c)

@@ -113,8 +113,8 @@ void h1_conn_die(struct http_conn *c, int why)
 		return;
 	c->why = why;
 	h1_conn_set_state(c, H1_CLOSING);
-	h1_conn_uncork(c);
 	stream_close(c->s);
+	h1_conn_uncork(c);
 }
 
 /* Close, but so that the last response arrives. */
@@ -258,6 +258,8 @@ static void bad_body(struct http_conn *c)
 		c->x.responded = true;
 		h1_conn_write_error(c, 400);
 		over(c, -EPROTO);
+		linger(c);
+	} else if (c->state == H1_DRAIN) {
 		linger(c);
 	} else {
 		h1_conn_die(c, -EPROTO);

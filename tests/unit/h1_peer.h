@@ -25,12 +25,14 @@ struct peer {
 	const char *in;
 	size_t n, at;
 	bool by_byte;
-	bool half_close;      /* FIN when all is sent */
-	bool no_read;         /* leaves everything in the socket */
-	const char *wait_for; /* send only when this was received */
-	const char *close_on; /* close when this was received last */
-	size_t close_len;     /* and not before so much was */
-	uint64_t gap_ms;      /* between two bytes */
+	bool half_close;             /* FIN when all is sent */
+	bool no_read;                /* leaves everything in the socket */
+	const char *wait_for;        /* send only when this was received */
+	size_t send_after;           /* and as much */
+	const char *then, *then_for; /* what follows `in`, and its wait_for */
+	const char *close_on;        /* close when this was received last */
+	size_t close_len;            /* and not before so much was */
+	uint64_t gap_ms;             /* between two bytes */
 	struct buf got;
 	bool eof, closed, reset, fin_sent;
 };
@@ -66,7 +68,7 @@ static inline bool peer_ends_with(struct peer *p, const char *s)
 
 static inline bool peer_may_send(struct peer *p)
 {
-	return p->at < p->n &&
+	return p->at < p->n && p->got.len >= p->send_after &&
 	       (!p->wait_for || (buf_str(&p->got) && strstr(buf_str(&p->got), p->wait_for)));
 }
 
@@ -80,6 +82,17 @@ static inline void peer_send(struct peer *p)
 		p->at = p->n;
 }
 
+static inline void peer_next(struct peer *p)
+{
+	if (p->at < p->n || !p->then)
+		return;
+	p->in = p->then;
+	p->n = strlen(p->then);
+	p->at = 0;
+	p->wait_for = p->then_for;
+	p->then = NULL;
+}
+
 static inline void peer_turn(struct peer *p)
 {
 	if (p->closed)
@@ -87,12 +100,13 @@ static inline void peer_turn(struct peer *p)
 	peer_read(p);
 	if (peer_may_send(p))
 		peer_send(p);
+	peer_next(p);
 	if (p->at == p->n && p->half_close && !p->fin_sent) {
 		shutdown(p->fd, SHUT_WR);
 		p->fin_sent = true;
 	}
 	bool done = p->at == p->n && p->close_on && peer_ends_with(p, p->close_on);
-	if (done || p->eof)
+	if (done || (p->eof && (p->at == p->n || p->reset)))
 		peer_close(p);
 	else if (peer_may_send(p) && p->by_byte)
 		loop_post(p->loop, &p->job);
