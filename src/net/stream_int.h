@@ -83,6 +83,7 @@ struct stream {
 	bool unwatched;   /* paused, and input waits: the poll looks for a dead peer only */
 	bool half_closed; /* seen while unwatched: the peer sent FIN */
 	bool hung_up;     /* seen while unwatched: nothing more can happen */
+	bool output_idle; /* the socket takes bytes, and there are none */
 	bool eof;
 	bool end_queued, end_sent; /* our own direction */
 	bool above;                /* the queue went over high water, on_writable is due */

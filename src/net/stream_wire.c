@@ -121,6 +121,9 @@ void wire_put(struct stream *s, const uint8_t *p, size_t n)
 
 void wire_send_queue(struct stream *s)
 {
+	s->output_idle = !has_queue(s);
+	if (s->output_idle)
+		return;
 	s->out_off += send_some(s, s->out.data + s->out_off, s->out.len - s->out_off);
 	if (!has_queue(s)) {
 		buf_done(&s->out);
@@ -171,7 +174,10 @@ void wire_watch(struct stream *s)
 {
 	if (!s->has_poll || s->state == STREAM_CLOSED)
 		return;
-	int events = input_events(s) | (has_queue(s) ? UV_WRITABLE : 0);
+	/* Interest in output ends only when it turned out to be idle: while a transfer fills the
+	 * socket again and again, it stays, and costs nothing. */
+	bool wants_output = has_queue(s) || (s->events & UV_WRITABLE && !s->output_idle);
+	int events = input_events(s) | (wants_output ? UV_WRITABLE : 0);
 	if (events == s->events)
 		return;
 	s->events = events;
