@@ -1,9 +1,8 @@
-/* store/conf: every default, every kind of mistake with its exact line and words, and a printed
- * reference that is the one in conf/ and loads. */
+/* store/conf: every default, every kind of value, every kind of mistake with its exact line and
+ * words. */
 #include "store/conf.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -14,7 +13,6 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "base/file.h"
 
 #define DOMAIN "domain: home.example.com\n"
 
@@ -449,96 +447,6 @@ static void a_missing_file_is_told_apart(void **state)
 	assert_non_null(strstr(errors.text[0], "/nonexistent/gateway.yaml"));
 }
 
-/* What conf_print_schema writes, as a string. */
-static void print(struct buf *b)
-{
-	char *text;
-	size_t n;
-	FILE *f = open_memstream(&text, &n);
-	assert_non_null(f);
-	conf_print_schema(f);
-	fclose(f);
-	assert_int_equal(buf_append(b, text, n), 0);
-	free(text);
-}
-
-/* Copies `in` with `from` replaced by `to`. */
-static void replace(struct buf *out, const char *in, const char *from, const char *to)
-{
-	for (const char *hit; (hit = strstr(in, from)); in = hit + strlen(from)) {
-		buf_append(out, in, (size_t)(hit - in));
-		buf_puts(out, to);
-	}
-	buf_puts(out, in);
-}
-
-static void the_reference_is_what_is_printed(void **state)
-{
-	struct buf b = BUF_INIT(65536), lib = BUF_INIT(65536), run = BUF_INIT(65536),
-		   ref = BUF_INIT(65536);
-	struct err e = {0};
-	const char *srcdir = getenv("srcdir");
-	char path[512];
-	(void)state;
-	print(&b);
-	/* The file in the tree has the usual prefix. */
-	replace(&lib, buf_str(&b), LOCALSTATEDIR "/lib/lanthorn", "/var/lib/lanthorn");
-	replace(&run, buf_str(&lib), LOCALSTATEDIR "/run/lanthorn", "/var/run/lanthorn");
-	snprintf(path, sizeof(path), "%s/conf/gateway.yaml", srcdir ? srcdir : SRCDIR);
-	if (file_read(path, &ref, &e) < 0)
-		fail_msg("%s", e.text);
-	assert_string_equal(buf_str(&run), buf_str(&ref));
-	buf_done(&b);
-	buf_done(&lib);
-	buf_done(&run);
-	buf_done(&ref);
-}
-
-static void the_reference_loads_with_a_domain(void **state)
-{
-	struct buf b = BUF_INIT(65536), set = BUF_INIT(65536);
-	(void)state;
-	print(&b);
-	replace(&set, buf_str(&b), "\n#domain:", "\ndomain:");
-	struct conf *c = parse(buf_str(&set));
-	assert_string_equal(c->domain, "home.example.com");
-	assert_int_equal(c->n_devices, 0);
-	conf_unref(c);
-	buf_done(&b);
-	buf_done(&set);
-}
-
-/* Every key taken in: what is printed as a default is the default, and examples are valid. */
-static void the_reference_loads_with_every_key(void **state)
-{
-	struct buf b = BUF_INIT(65536), all = BUF_INIT(65536);
-	(void)state;
-	print(&b);
-	char *text = strdup(buf_str(&b)), *rest = text;
-	for (char *line; (line = strsep(&rest, "\n"));) {
-		size_t blanks = strspn(line, " ");
-		const char *after = line + blanks + 1;
-		bool is_key = line[blanks] == '#' && (*after != ' ' || after[1] == ' ');
-		if (is_key)
-			buf_printf(&all, "%.*s%s\n", (int)blanks, line, after);
-		else
-			buf_printf(&all, "%s\n", line);
-	}
-	free(text);
-	struct conf *c = parse(buf_str(&all)), *d = parse(DOMAIN);
-	assert_int_equal(c->limits.connections, d->limits.connections);
-	assert_int_equal(c->sessions.lifetime_ms, d->sessions.lifetime_ms);
-	assert_string_equal(c->state_dir, d->state_dir);
-	assert_int_equal(c->listen.addresses.n, 2);
-	assert_int_equal(c->n_devices, 1);
-	assert_true(c->devices[0].has_pin && *c->devices[0].ca_file);
-	assert_int_equal(c->dns.n_settings, 2);
-	conf_unref(c);
-	conf_unref(d);
-	buf_done(&b);
-	buf_done(&all);
-}
-
 static void a_secret_is_one_private_line(void **state)
 {
 	static const struct {
@@ -584,9 +492,6 @@ int main(void)
 		cmocka_unit_test(each_mistake_says_line_and_remedy),
 		cmocka_unit_test(all_mistakes_are_told_in_order),
 		cmocka_unit_test(a_missing_file_is_told_apart),
-		cmocka_unit_test(the_reference_is_what_is_printed),
-		cmocka_unit_test(the_reference_loads_with_a_domain),
-		cmocka_unit_test(the_reference_loads_with_every_key),
 		cmocka_unit_test(a_secret_is_one_private_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
