@@ -1,0 +1,204 @@
+/* People: who may sign in, which devices they may reach, and the one-time links that let them in. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/api.h"
+#include "admin/control_in.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "gate/auth.h"
+#include "store/conf.h"
+
+#define LINK_MAX 512
+
+static json_t *grants_json(struct api_call *q, const struct user *u)
+{
+	struct user_grant *list = NULL;
+	size_t n = 0;
+	json_t *a = json_array();
+	if (users_grants(q->c->db, u->id, &list, &n, NULL) == 0) {
+		for (size_t i = 0; i < n; i++)
+			json_array_append_new(a, json_string(list[i].device));
+	}
+	free(list);
+	return a;
+}
+
+static json_t *user_json(struct api_call *q, const struct user *u)
+{
+	return json_pack("{s:s,s:s,s:b,s:b,s:b,s:I,s:o}", "name", u->name, "display", u->display,
+		"admin", u->is_admin, "disabled", u->disabled, "has_password", u->has_password,
+		"created", (json_int_t)u->created_at, "devices", grants_json(q, u));
+}
+
+static void get_users(struct api_call *q)
+{
+	struct user *list = NULL;
+	size_t n = 0;
+	struct err e = {0};
+	int rc = users_list(q->c->db, &list, &n, &e);
+	if (rc < 0) {
+		api_fail_err(q, rc, &e);
+		return;
+	}
+	json_t *a = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a, user_json(q, &list[i]));
+	free(list);
+	api_reply(q, 200, json_pack("{s:o}", "users", a));
+}
+
+static void reply_link(struct api_call *q, int status, const struct user *u)
+{
+	char link[LINK_MAX];
+	struct err e = {0};
+	int rc = auth_make_link(q->c->auth, u, link, sizeof(link), &e);
+	if (rc < 0) {
+		api_fail_err(q, rc, &e);
+		return;
+	}
+	api_audit(q, u ? "user.invite" : "setup", u ? u->name : "first admin", "ok");
+	json_t *o = u ? user_json(q, u) : json_object();
+	json_object_set_new(o, "link", json_string(link));
+	wipe(link, sizeof(link));
+	api_reply(q, status, o);
+}
+
+static void post_setup(struct api_call *q)
+{
+	reply_link(q, 201, NULL);
+}
+
+static void post_user(struct api_call *q)
+{
+	struct user u = {.is_admin = api_bool(q, "admin", false), .created_at = q->now.unix_s};
+	const char *display = api_text(q, "display");
+	struct err e = {0};
+	if (str_copy(u.name, sizeof(u.name), api_text(q, "name")) < 0 ||
+		!users_name_is_valid(u.name)) {
+		api_fail(q, 422, "invalid", "a name has 1 to 32 of a-z, 0-9, dot, hyphen, underscore",
+			"Say for example: ada");
+		return;
+	}
+	if (display && str_copy(u.display, sizeof(u.display), display) < 0) {
+		api_fail(q, 422, "invalid", "the display name is longer than 64 bytes", NULL);
+		return;
+	}
+	int rc = users_add(q->c->db, &u, &e);
+	if (rc < 0) {
+		api_fail_err(q, rc, &e);
+		return;
+	}
+	api_audit(q, "user.create", u.name, "ok");
+	reply_link(q, 201, &u);
+}
+
+static bool find_user(struct api_call *q, struct user *u)
+{
+	struct err e = {0};
+	int rc = users_find(q->c->db, q->param[0], u, &e);
+	if (rc == -ENOENT)
+		api_fail(q, 404, "unknown", "there is nobody of this name", "See `lanthornctl users`");
+	else if (rc < 0)
+		api_fail_err(q, rc, &e);
+	return rc == 0;
+}
+
+static void post_invite(struct api_call *q)
+{
+	struct user u;
+	if (find_user(q, &u))
+		reply_link(q, 201, &u);
+}
+
+static void delete_user(struct api_call *q)
+{
+	struct user u;
+	struct err e = {0};
+	if (!find_user(q, &u))
+		return;
+	auth_end_user(q->c->auth, u.id);
+	int rc = users_remove(q->c->db, u.id, &e);
+	api_audit(q, "user.remove", u.name, rc == 0 ? "ok" : e.text);
+	if (rc < 0)
+		api_fail_err(q, rc, &e);
+	else
+		api_reply(q, 200, json_object());
+}
+
+static bool device_exists(struct api_call *q)
+{
+	struct device d;
+	if (conf_device_find(q->c->conf, q->param[1]) ||
+		devices_find(q->c->db, q->param[1], &d, NULL) == 0)
+		return true;
+	api_fail(q, 404, "unknown", "there is no device of this name", "See `lanthornctl devices`");
+	return false;
+}
+
+static void put_grant(struct api_call *q)
+{
+	struct user u;
+	struct err e = {0};
+	if (!find_user(q, &u) || !device_exists(q))
+		return;
+	int rc = users_grant(q->c->db, u.id, q->param[1], &e);
+	if (rc < 0) {
+		api_fail_err(q, rc, &e);
+		return;
+	}
+	api_audit(q, "user.grant", q->param[1], u.name);
+	api_reply(q, 200, user_json(q, &u));
+}
+
+static void delete_grant(struct api_call *q)
+{
+	struct user u;
+	struct err e = {0};
+	if (!find_user(q, &u))
+		return;
+	int rc = users_revoke(q->c->db, u.id, q->param[1], &e);
+	if (rc < 0) {
+		api_fail_err(q, rc, &e);
+		return;
+	}
+	if (!u.is_admin)
+		auth_end_user(q->c->auth, u.id); /* what is open on that host ends with it */
+	api_audit(q, "user.revoke", q->param[1], u.name);
+	api_reply(q, 200, user_json(q, &u));
+}
+
+static void post_sign_out(struct api_call *q)
+{
+	struct user u;
+	if (!find_user(q, &u))
+		return;
+	auth_end_user(q->c->auth, u.id);
+	api_audit(q, "user.sign-out", u.name, "ok");
+	api_reply(q, 200, json_object());
+}
+
+static const struct api_field user_fields[] = {
+	{"name",    JSON_STRING, true,  "what they sign in with: a-z, 0-9, dot, hyphen, underscore"},
+	{"display", JSON_STRING, false, "how they are called on pages"			      },
+	{"admin",	  JSON_TRUE,   false, "true: reaches all devices and looks after the gateway" },
+	{0}
+};
+
+const struct api_route api_users_routes[] = {
+	{METHOD_POST, "setup", post_setup, API_LOCAL, "A one-time link for the first admin", NULL},
+	{METHOD_GET, "users", get_users, API_ADMIN, "Everybody who may sign in", NULL},
+	{METHOD_POST, "users", post_user, API_ADMIN, "Add a person; answers with their link",
+		user_fields},
+	{METHOD_POST, "users/{name}/invite", post_invite, API_ADMIN,
+		"A new one-time link to set a password", NULL},
+	{METHOD_POST, "users/{name}/sign-out", post_sign_out, API_ADMIN,
+		"End all of a person's sessions", NULL},
+	{METHOD_DELETE, "users/{name}", delete_user, API_ADMIN, "Remove a person", NULL},
+	{METHOD_PUT, "users/{name}/devices/{device}", put_grant, API_ADMIN,
+		"Open a device to a person", NULL},
+	{METHOD_DELETE, "users/{name}/devices/{device}", delete_grant, API_ADMIN,
+		"Close a device to a person; their sessions end", NULL},
+	{0}
+};
