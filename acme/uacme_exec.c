@@ -69,14 +69,15 @@ static int write_map(const char *path, const char *text)
 	return n == (ssize_t)strlen(text) ? 0 : -1;
 }
 
-/* Without root the mount namespace needs a user namespace around it, in which we stay ourselves. */
+/* Without privileges the mount namespace needs a user namespace around it, in which we stay
+ * ourselves. Root may be without them too. */
 static int enter_namespaces(void)
 {
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
 	char map[64];
-	if (uid == 0)
-		return unshare(CLONE_NEWNS);
+	if (uid == 0 && unshare(CLONE_NEWNS) == 0)
+		return 0;
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		return -1;
 	if (write_map("/proc/self/setgroups", "deny") < 0)
