@@ -312,7 +312,8 @@ int control_load_conf(struct control *c, char *words)
 	free(errors);
 	conf_unref(fresh);
 	if (rc < 0) {
-		log_error(AREA, "the new configuration is wrong; the old one stays", "why", e.text);
+		log_error(AREA, "the new configuration is wrong; the old one stays", "why",
+			e.text[0] ? e.text : NULL);
 		return rc;
 	}
 	log_setup(c->conf->log.level, c->conf->log.format == CONF_LOG_JSON);

@@ -85,7 +85,7 @@ static STACK_OF(X509) * read_chain(const void *pem, size_t n, struct err *e)
 bad:
 	BIO_free(bio);
 	sk_X509_pop_free(chain, X509_free);
-	ca_x509_err(e, -EINVAL, "the CA's answer is not a chain of one to six certificates");
+	ca_x509_err(e, -EINVAL, "this is not a chain of one to six certificates");
 	return NULL;
 }
 
