@@ -75,6 +75,7 @@ static void take_renewal(struct renewer *r, const struct http_short *a)
 	if (rc == 0 && strcmp(id.name, r->s.id->name) != 0)
 		rc = err_set(&e, -EBADMSG, "it is for another device");
 	if (rc == 0) {
+		r->time.floor = id.time;
 		gwtime_learn(&r->time, id.time, clock_mono_ms());
 		rc = r->s.on_renewed(r->s.ctx, &id, &e);
 	}
@@ -151,6 +152,9 @@ static void send_request(struct renewer *r, int (*print)(void *, struct tls *, s
 		failed(r, "the gateway cannot be asked", "too many things at once", 0);
 }
 
+/* Due by the later of the gateway's time and the one on record, so that neither a clock that was
+ * set back nor one that had run ahead strands a device; and at once for a certificate of a future
+ * that has not come. */
 static void act_on_time(struct renewer *r, int64_t now)
 {
 	struct tls_cert c;
@@ -159,8 +163,9 @@ static void act_on_time(struct renewer *r, int64_t now)
 		failed(r, "the device's certificate cannot be read", e.text, 0);
 		return;
 	}
-	uint64_t wait = wait_until(renew_at(c.not_before, c.not_after), now, RENEW_LOOK_MS);
-	if (wait == 0) {
+	int64_t latest = now > r->time.floor ? now : r->time.floor;
+	uint64_t wait = wait_until(renew_at(c.not_before, c.not_after), latest, RENEW_LOOK_MS);
+	if (wait == 0 || now < c.not_before) {
 		send_request(r, print_renew, on_renew_answer);
 		return;
 	}
@@ -195,12 +200,13 @@ static void on_time_answer(void *ctx, const struct http_short *a, const struct e
 		return;
 	int64_t now = to_text(a, &text) ? find_time(buf_str(&text)) : 0;
 	buf_done(&text);
-	if (now == 0)
+	if (now == 0) {
 		failed(r, "the gateway's time is not known", "its answer has none", 0);
-	else if (!gwtime_learn(&r->time, now, clock_mono_ms()))
-		failed(r, "the gateway's time is not believed", "its clock went back", 0);
-	else
-		act_on_time(r, now);
+		return;
+	}
+	if (!gwtime_learn(&r->time, now, clock_mono_ms()))
+		log_warn("renew", "the gateway's clock has gone back");
+	act_on_time(r, now);
 }
 
 static void on_due(struct watch *w, short revents)
@@ -224,8 +230,11 @@ struct renewer *renewer_open(const struct renew_settings *s, struct tls_ctx *tls
 
 void renewer_use(struct renewer *r, struct tls_ctx *tls)
 {
-	request_cancel(r->request);
-	r->request = NULL;
+	if (r->request) {
+		request_cancel(r->request); /* it holds the old context */
+		r->request = NULL;
+		watch_after(&r->watch, 0);
+	}
 	r->tls = tls;
 }
 

@@ -9,8 +9,9 @@
 
 struct renewer;
 
-#define RENEW_LOOK_MS 21600000 /* ask for the time again: a suspended device's clocks stand still  \
-				*/
+#define RENEW_LOOK_MS                                                                              \
+	21600000 /* ask for the time again: a suspended device's clocks stand still                \
+		  */
 
 struct renew_settings {
 	struct loop *loop;

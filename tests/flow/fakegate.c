@@ -97,6 +97,8 @@ static const char *judge(const struct gate *g, SSL *ssl)
 		return "stranger";
 	if (X509_cmp_time(X509_get0_notAfter(x), &now) < 0)
 		return "expired";
+	if (X509_cmp_time(X509_get0_notBefore(x), &now) > 0)
+		return "future";
 	return strcmp(g->mode, "gone") == 0 || strcmp(g->mode, "closing") == 0 ? g->mode : NULL;
 }
 
