@@ -21,7 +21,7 @@
 
 #define EXIT_LOCAL 78
 #define GRACE_MS 4000 /* for busy links once a stop was asked for */
-#define REMOVED_HINT                                                                               \
+#define UNWANTED_HINT                                                                              \
 	"the gateway does not want this device; pair it again: lanthornctl pair NAME there, "      \
 	"lanthorn-agent enrol --again here"
 
@@ -110,7 +110,7 @@ static void on_removed(void *ctx, bool removed)
 {
 	struct agent *a = ctx;
 	if (removed && !a->removed)
-		log_error("agent", "this device was removed at its gateway", "hint", REMOVED_HINT);
+		log_error("agent", "this device was removed at its gateway", "hint", UNWANTED_HINT);
 	a->removed = removed;
 	links_set_removed(a->links, removed);
 }
@@ -130,8 +130,8 @@ static void on_link_event(void *ctx, enum link_event event)
 		break;
 	case LINK_EVENT_REFUSED:
 		links_status(a->links, &s);
-		if (s.refused >= LINK_REFUSED_MOST)
-			on_removed(a, true);
+		if (s.refused == LINK_REFUSED_MOST)
+			log_error("agent", "the gateway closes every link", "hint", UNWANTED_HINT);
 		renewer_poke(a->renewer);
 		break;
 	case LINK_EVENT_DRAINED:
@@ -169,8 +169,8 @@ static void print_status(void *ctx, struct buf *out)
 		buf_printf(out, "last_error %s\n", s.last_err.text);
 	if (s.retry_ms)
 		buf_printf(out, "retry_ms %llu\n", (unsigned long long)s.retry_ms);
-	if (a->removed)
-		buf_puts(out, "hint " REMOVED_HINT "\n");
+	if (a->removed || s.refused >= LINK_REFUSED_MOST)
+		buf_puts(out, "hint " UNWANTED_HINT "\n");
 }
 
 static void reload(struct agent *a)

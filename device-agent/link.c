@@ -45,7 +45,7 @@ struct links {
 	struct backoff backoff;
 	struct watch retry;
 	struct err last_err;
-	bool stopping;
+	bool removed, stopping;
 };
 
 static void set_state(struct link *k, enum link_state to)
@@ -99,6 +99,8 @@ static void settled(struct links *l)
 
 static void retry_later(struct links *l, const struct err *e)
 {
+	bool unwanted = l->removed || l->refused >= LINK_REFUSED_MOST;
+	l->backoff.cap_ms = unwanted ? REMOVED_CAP_MS : RETRY_CAP_MS;
 	uint32_t wait = backoff_next(&l->backoff, jitter_random());
 	l->last_err = *e;
 	watch_after(&l->retry, wait);
@@ -278,7 +280,7 @@ void links_use(struct links *l, struct tls_ctx *tls)
 
 void links_set_removed(struct links *l, bool removed)
 {
-	l->backoff.cap_ms = removed ? REMOVED_CAP_MS : RETRY_CAP_MS;
+	l->removed = removed;
 }
 
 void links_wake(struct links *l)

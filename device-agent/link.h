@@ -44,7 +44,8 @@ struct links_status {
 struct links *links_open(const struct links_settings *s, struct tls_ctx *tls);
 /* From now on dial with `tls`; connections that exist stay as they are. */
 void links_use(struct links *l, struct tls_ctx *tls);
-/* The ceiling of the back-off: up to a minute, or five where the device was removed. */
+/* The ceiling of the back-off is a minute, or five where the device was removed or has been refused
+ * LINK_REFUSED_MOST times in a row. */
 void links_set_removed(struct links *l, bool removed);
 /* Look again at the configuration, and try at once. */
 void links_wake(struct links *l);

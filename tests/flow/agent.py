@@ -437,6 +437,30 @@ def an_expired_certificate_is_renewed_and_links_again(bench):
     end(gate, agent)
 
 
+def a_gateway_whose_clock_had_run_ahead_is_followed(bench):
+    gate = Gate(bench, "--offset", "500000000", folder="gate-ahead")
+    bench.enrol("ahead", gate.token)
+    gate.tell("offset 0")
+    agent = bench.run("ahead")
+    wait_for("the refusal", lambda: "refused future" in gate.said("link"))
+    wait_for("an answer", lambda: gate.request() == (200, b"page two"), 40)
+    check(abs(bench.status("ahead")["gateway_time"] - time.time()) < 60, "the time")
+    end(gate, agent)
+
+
+def a_device_whose_links_are_all_closed_says_what_to_do(bench):
+    gate, agent = enrolled(bench, "closing")
+    agent.stop()
+    gate.tell("mode closing")
+    agent = bench.run("closing")
+    status = wait_for("the hint", lambda: (s := bench.status("closing"))["state"] == "refused" and
+                      "hint" in s and s, 60)
+    equal(status["code"], 1)
+    check("lanthornctl pair" in status["hint"], status)
+    equal(agent.text().count("the gateway closes every link"), 1, "lines in the log")
+    end(gate, agent)
+
+
 def a_removed_device_says_what_to_do(bench):
     gate, agent = enrolled(bench, "gone")
     agent.stop()
@@ -542,7 +566,9 @@ if __name__ == "__main__":
         sigterm_ends_it_within_five_seconds_even_when_busy,
         a_certificate_with_a_third_left_is_renewed,
         an_expired_certificate_is_renewed_and_links_again,
+        a_gateway_whose_clock_had_run_ahead_is_followed,
         a_removed_device_says_what_to_do,
+        a_device_whose_links_are_all_closed_says_what_to_do,
         sixty_four_mib_both_ways_in_less_than_12_mib,
         a_device_in_1970_links_and_renews,
     ], make=make)
