@@ -22,6 +22,16 @@ struct resolve {
 	void *ctx;
 };
 
+/* In the child. Links that the parent closes meanwhile must not stay open here. */
+static void close_all_but(int fd)
+{
+	long most = sysconf(_SC_OPEN_MAX);
+	for (int i = STDERR_FILENO + 1; i < (most > 0 && most < 1024 ? most : 1024); i++) {
+		if (i != fd)
+			close(i);
+	}
+}
+
 /* In the child: whole entries, each in one write. */
 static void ask(const char *name, int fd)
 {
@@ -97,6 +107,7 @@ static int spawn(struct resolve *r, const char *name)
 		sigset_t none;
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		close_all_but(fds[1]);
 		ask(name, fds[1]);
 	}
 	int rc = r->pid < 0 ? -errno : 0;
