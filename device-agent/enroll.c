@@ -37,11 +37,14 @@ static int read_stdin(struct buf *out, struct err *e)
 {
 	if (isatty(STDIN_FILENO))
 		fprintf(stderr, "Paste the token, then press Enter and Ctrl-D:\n");
+	int rc = buf_reserve(out, out->cap); /* at once: growing would leave copies behind */
+	if (rc < 0)
+		return err_sys(e, rc, "cannot read the token");
 	for (;;) {
-		int rc = buf_reserve(out, 256);
-		if (rc < 0)
-			return err_set(e, rc, "the token is too long");
-		ssize_t n = read(STDIN_FILENO, out->data + out->len, 256);
+		size_t room = out->cap - out->len;
+		if (room == 0)
+			return err_set(e, -ENOBUFS, "this is too long for a token");
+		ssize_t n = read(STDIN_FILENO, out->data + out->len, room);
 		if (n < 0 && errno != EINTR)
 			return err_sys(e, -errno, "cannot read the token");
 		if (n == 0)

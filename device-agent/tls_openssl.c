@@ -277,7 +277,8 @@ int tls_handshake(struct tls *t, struct err *e)
 	long verify = SSL_get_verify_result(t->ssl);
 	if (verify != X509_V_OK) {
 		ERR_clear_error();
-		return err_set(e, TLS_STRANGER, "%s", X509_verify_cert_error_string(verify));
+		return err_set(e, TLS_STRANGER, "not the gateway of this device: %s",
+			X509_verify_cert_error_string(verify));
 	}
 	rc = verdict(t, rc, "TLS handshake failed", e);
 	return rc ? rc : err_set(e, -ECONNRESET, "the peer closed during the TLS handshake");
