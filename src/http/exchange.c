@@ -38,11 +38,38 @@ void exchange_set_idle(struct exchange *x, uint64_t ms)
 	x->ops->set_idle(x, ms);
 }
 
+static void ignore_body(struct exchange *x, const uint8_t *p, size_t n)
+{
+	(void)x, (void)p, (void)n;
+}
+
+static void ignore_end(struct exchange *x, const struct msg *trailers)
+{
+	(void)x, (void)trailers;
+}
+
+static void ignore(struct exchange *x)
+{
+	(void)x;
+}
+
+static void ignore_done(struct exchange *x, int status)
+{
+	(void)x, (void)status;
+}
+
+static const struct handler nobody = {.on_body = ignore_body,
+	.on_end = ignore_end,
+	.on_writable = ignore,
+	.on_done = ignore_done};
+
 void exchange_reply(
 	struct exchange *x, int status, const struct msg *extra, const char *type, const char *body)
 {
 	struct msg *head = extra ? msg_copy(extra) : msg_new_response(status);
 	size_t n = body ? strlen(body) : 0;
+	if (!x->handler)
+		x->handler = &nobody;
 	msg_set_status(head, status);
 	msg_set_body(head, BODY_LENGTH, n);
 	if (type)
