@@ -257,7 +257,7 @@ def a_wrong_secret_is_refused_by_the_gateway(bench):
 
 
 def a_gateway_that_is_not_the_tokens_gets_no_byte(bench):
-    for mode in ("foreign", "foreign-chain", "wrong-name", "device-cert"):
+    for mode in ("foreign", "foreign-chain", "wrong-name", "device-cert", "no-purpose"):
         gate = Gate(bench, "--mode", mode)
         done = bench.enrol("spoofed", gate.token, expect=1)
         check("this is not the gateway the token names; nothing was sent" in done.stderr,

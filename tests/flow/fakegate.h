@@ -14,8 +14,8 @@
 
 struct gate {
 	const char *dir;  /* CA and secret are kept here */
-	const char *mode; /* normal, foreign, foreign-chain, wrong-name, device-cert, cut, gone,
-			   * closing */
+	const char *mode; /* normal, foreign, foreign-chain, wrong-name, device-cert, no-purpose,
+			   * cut, gone, closing */
 	int tls_max;      /* 0: the newest */
 	int64_t offset;   /* of the gateway's clock from the machine's, seconds */
 	int64_t life;     /* of the certificates it issues, seconds */

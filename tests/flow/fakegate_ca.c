@@ -61,8 +61,9 @@ static X509 *issue_link(const struct gate *g)
 	X509 *x = blank(g, g->cert_key, "gateway", g->ca);
 	add_ext(x, g->ca, NID_subject_alt_name,
 		wrong ? "DNS:enroll.example.com" : "DNS:*" GATE_SUFFIX);
-	add_ext(x, g->ca, NID_ext_key_usage,
-		strcmp(g->mode, "device-cert") == 0 ? "clientAuth" : "serverAuth");
+	if (strcmp(g->mode, "no-purpose") != 0)
+		add_ext(x, g->ca, NID_ext_key_usage,
+			strcmp(g->mode, "device-cert") == 0 ? "clientAuth" : "serverAuth");
 	if (!X509_sign(x, g->ca_key, EVP_sha256()))
 		die("sign");
 	return x;
