@@ -158,6 +158,7 @@ class Stack:
         self.devices = {}
         self.agents = {}
         self.config, self.sections = config, sections or {}
+        self.expect_crashes = set()  # of (process, signal) that the flow itself causes
         try:
             self.lab = Lab(self.folder / "lab", **lab)
             self.domain = self.lab.domain
@@ -302,6 +303,9 @@ dns:
                 found.append(f"{process.name} ended with {code}")
             if SANITIZER.search(process.text()):
                 found.append(f"{process.name}: a sanitizer complains")
+            for crash in re.findall(r"parent: ended .*?process=(\w+) (\w+=\d+)", process.text()):
+                if crash not in self.expect_crashes:
+                    found.append(f"{process.name}: {' '.join(crash)}")
         return found
 
     def stop(self):

@@ -161,6 +161,7 @@ def a_killed_steward_drops_nothing_and_returns(stack):
                           connection=line).status, 200)
     held = line.sock
     old = stack.steward_pid()
+    stack.expect_crashes.add(("steward", "signal=9"))
     os.kill(old, signal.SIGKILL)
     STATE["socket"].echo("still here")
     equal(browser.request("GET", stack.host("tv"), "/api/state", same(stack),
