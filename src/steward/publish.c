@@ -22,7 +22,8 @@
 #include "store/published.h"
 
 #define AREA "steward/publish"
-#define CHECK_MS 60000
+#define CHECK_NEW_MS 60000 /* servers may lag behind what the plugin just did */
+#define CHECK_OLD_MS 10000
 
 struct publisher {
 	struct proof_tools *tools;
@@ -40,7 +41,7 @@ struct entry {
 	struct dnsop *op;
 	char addr[46]; /* that `op` sets or unsets, or that is checked */
 	bool setting;
-	bool told, checked, healed;
+	bool told, checked, healed, changed;
 	struct resolvers resolvers;
 	struct locate *locate;
 	struct place place;
@@ -153,7 +154,7 @@ static void check_next(struct entry *n)
 			.value = addr,
 			.query_port = conf->dns.query_port,
 			.ttl_ms = conf->dns.ttl_ms,
-			.timeout_ms = CHECK_MS},
+			.timeout_ms = n->changed ? CHECK_NEW_MS : CHECK_OLD_MS},
 		on_checked, n);
 }
 
@@ -229,6 +230,7 @@ static void change(struct entry *n, const struct published_addr *a)
 	str_copy(n->addr, sizeof(n->addr), a->addr);
 	n->setting = a->wanted;
 	n->checked = false;
+	n->changed = true;
 	n->op = dnsop_start(n->p->tools->ops,
 		&(struct dnsop_opts){.op = a->wanted ? PLUGIN_SET : PLUGIN_UNSET,
 			.type = type_of(a->addr),
@@ -288,7 +290,7 @@ static void kick(struct publisher *p, const char *name)
 	}
 	check_stop(n);
 	n->tries = 0;
-	n->told = n->checked = n->healed = false;
+	n->told = n->checked = n->healed = n->changed = false;
 	timer_arm(&n->timer, 0);
 }
 
