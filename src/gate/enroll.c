@@ -332,9 +332,12 @@ static void renew(struct enroll *n, struct ask *a, const struct certs_time *now)
 	enroll_request_done(&r);
 }
 
-static void tell_time(struct ask *a, int64_t now)
+static void tell_time(struct enroll *n, struct ask *a, int64_t now)
 {
 	char text[40];
+	struct device_cert c;
+	if (identify(n, a, &c) < 0)
+		return;
 	snprintf(text, sizeof(text), "time %lld\n", (long long)now);
 	ask_answer(a, 200, "text/plain; charset=utf-8", text);
 }
@@ -362,7 +365,7 @@ void enroll_handle(struct enroll *n, struct ask *a, const struct certs_time *now
 		else if (i == 1)
 			renew(n, a, now);
 		else
-			tell_time(a, now->unix_s);
+			tell_time(n, a, now->unix_s);
 		return;
 	}
 	refuse(a, 404, "there is nothing here");
