@@ -83,7 +83,8 @@ void exchange_resume(struct exchange *x);
 void exchange_set_idle(struct exchange *x, uint64_t ms);
 
 /* A whole small answer in one call: status, content type (NULL: none), body. Adds Content-Length.
- * Enough alone in on_request: nothing more is told of an exchange that has no handler yet. More fields may be given by `extra` (lent, may be NULL). */
+ * Enough alone in on_request: nothing more is told of an exchange that has no handler yet. More
+ * fields may be given by `extra` (lent, may be NULL). */
 void exchange_reply(struct exchange *x, int status, const struct msg *extra, const char *type,
 	const char *body);
 /* For a handler that reads the body itself: send 100 Continue when the client waits for one. */
