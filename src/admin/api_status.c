@@ -85,7 +85,7 @@ static json_t *split(const char *words, char at)
 static void post_reload(struct api_call *q)
 {
 	char words[CONTROL_RELOAD_TEXT];
-	int rc = control_load_conf(q->c, words);
+	int rc = control_load_conf(q->c, false, words);
 	api_audit(q, "reload", q->c->conf_path, rc == 0 ? "ok" : "refused");
 	if (rc == 0) {
 		api_reply(q, 200, json_pack("{s:o}", "restart_needed_for", split(words, ' ')));

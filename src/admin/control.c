@@ -406,7 +406,7 @@ static void on_reload_word(struct job *job)
 {
 	struct word *w = container_of(job, struct word, job);
 	char words[CONTROL_RELOAD_TEXT];
-	control_load_conf(w->c, words);
+	control_load_conf(w->c, true, words); /* the parent tells the steward too */
 	free(w);
 }
 

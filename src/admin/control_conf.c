@@ -16,6 +16,7 @@
 #include "gate/enroll.h"
 #include "gate/names.h"
 #include "gate/snapshot.h"
+#include "net/msgpipe.h"
 #include "net/tls.h"
 #include "store/conf.h"
 
@@ -295,7 +296,7 @@ static void put_errors(char *words, const struct conf_errors *errors)
 	}
 }
 
-int control_load_conf(struct control *c, char *words)
+int control_load_conf(struct control *c, bool knows, char *words)
 {
 	struct conf_errors *errors = xcalloc(1, sizeof(*errors));
 	struct conf *fresh = NULL;
@@ -318,6 +319,8 @@ int control_load_conf(struct control *c, char *words)
 	}
 	log_setup(c->conf->log.level, c->conf->log.format == CONF_LOG_JSON);
 	auth_set_conf(c->auth, c->conf);
+	if (!knows && c->steward)
+		msgpipe_send(c->steward, &(struct procmsg){.type = PROCMSG_RELOAD}, NULL);
 	control_follow(c);
 	log_info(AREA, "configuration loaded", "restart_needed_for", words[0] ? words : NULL);
 	return 0;

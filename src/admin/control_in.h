@@ -87,9 +87,9 @@ int control_use_conf(struct control *c, const struct conf *conf, struct err *e);
 void control_follow(struct control *c);
 /* Build a snapshot and hand it to the slot, and to the loops unless `first`. */
 void control_put_snapshot(struct control *c, bool first);
-/* Read the configuration again. `words` (CONTROL_RELOAD_TEXT) gets the errors, one a line, or after
+/* Read the configuration again; after success the steward is told to, unless it `knows`. `words` (CONTROL_RELOAD_TEXT) gets the errors, one a line, or after
  * success the keys whose change needs a restart, separated by spaces. */
-int control_load_conf(struct control *c, char *words);
+int control_load_conf(struct control *c, bool knows, char *words);
 
 /* ---- control_desk.c ---- */
 

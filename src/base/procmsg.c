@@ -84,6 +84,7 @@ static bool shape_ok(const struct procmsg *m)
 		return m->class >= STATE_STARTED && m->class <= STATE_LOG;
 	case PROCMSG_CANCEL:
 	case PROCMSG_DNS_TEST:
+	case PROCMSG_RELOAD:
 		return true;
 	}
 	return false;
@@ -167,6 +168,8 @@ const char *procmsg_name(enum procmsg_type type)
 		return "set-secret";
 	case PROCMSG_DNS_TEST:
 		return "dns-test";
+	case PROCMSG_RELOAD:
+		return "reload";
 	case PROCMSG_CHAIN:
 		return "chain";
 	case PROCMSG_STATE:

@@ -3,7 +3,7 @@
  *
  *   gate → steward   ORDER{id,flags,names,blob=CSR DER}   PUBLISH{names[0],addrs} (no addrs: take
  *                    the name out of DNS)   CANCEL{id}   SET_SECRET{text=key,blob=value}
- *                    DNS_TEST{id}
+ *                    DNS_TEST{id}   RELOAD{} (read the configuration again)
  *   steward → gate   CHAIN{id,blob=PEM}   STATE{id,class,text,next_at,names[0] where it is about
  *                    a published name} */
 #pragma once
@@ -24,6 +24,7 @@ enum procmsg_type {
 	PROCMSG_CANCEL,
 	PROCMSG_SET_SECRET,
 	PROCMSG_DNS_TEST,
+	PROCMSG_RELOAD,
 	PROCMSG_CHAIN = 64,
 	PROCMSG_STATE,
 };

@@ -110,7 +110,9 @@ static int64_t own_backoff(const struct certs_row *r, int64_t now)
 void certs_life_failed(struct certs_row *r, struct certs_order *o, const struct procmsg *why,
 	const struct certs_time *now)
 {
-	note_failure(r, why->class, why->text, now->unix_s);
+	/* A steward that is asked during its back-off says again what failed then: no new failure. */
+	if (!why->next_at || why->next_at != r->next_at || why->class != r->fail_class)
+		note_failure(r, why->class, why->text, now->unix_s);
 	r->next_at = why->next_at ? why->next_at : own_backoff(r, now->unix_s);
 	int64_t left = r->next_at - now->unix_s;
 	if (left < 1)

@@ -2,6 +2,7 @@
 #include "steward/steward.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +176,9 @@ static void on_message(void *ctx, const struct procmsg *m, const struct err *e)
 	case PROCMSG_DNS_TEST:
 		if (dnstest_start(&s->test, &s->tools, m->id, report, s) < 0)
 			tell(s, m, STATE_FAIL_OURS, "another DNS test is still running");
+		return;
+	case PROCMSG_RELOAD:
+		raise(SIGHUP); /* as if the parent had said it */
 		return;
 	case PROCMSG_CHAIN:
 	case PROCMSG_STATE:

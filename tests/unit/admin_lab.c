@@ -3,13 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <semaphore.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/str.h"
-#include "http/msg.h"
 #include "store/conf.h"
 
 /* ---- what a worker would be told ---- */
@@ -192,98 +190,32 @@ void admin_serve(struct admin_lab *l, int ms)
 
 /* ---- questions ---- */
 
-struct question {
-	struct ask a;
-	struct job job;
-	const struct ask_desk *desk;
-	sem_t done;
-};
-
-void ask_done(struct ask *a)
-{
-	sem_post(&container_of(a, struct question, a)->done);
-}
-
-void ask_answer(struct ask *a, int status, const char *type, const char *body)
-{
-	if (!a->resp)
-		a->resp = msg_new_response(status);
-	msg_set_status(a->resp, status);
-	if (type)
-		msg_set(a->resp, "content-type", type);
-	assert_int_equal(buf_puts(&a->resp_body, body), 0);
-	ask_done(a);
-}
-
-void ask_redirect(struct ask *a, int status, const char *location)
-{
-	a->resp = a->resp ? a->resp : msg_new_response(status);
-	msg_set(a->resp, "location", location);
-	ask_answer(a, status, NULL, "");
-}
-
 static void on_desk(struct job *job)
 {
-	struct question *q = container_of(job, struct question, job);
+	struct ask_lab *q = container_of(job, struct ask_lab, job);
 	q->desk->fn(q->desk->ctx, &q->a);
 }
 
-static void fill(struct question *x, const struct admin_question *q)
+void admin_ask(struct admin_lab *l, const struct ask_question *q, struct admin_answer *out)
 {
-	x->a.kind = q->kind;
-	x->a.req = msg_new_request(q->method, "https", ADMIN_DOMAIN, q->target);
-	buf_init(&x->a.body, ASK_BODY_MAX);
-	buf_init(&x->a.resp_body, 1 << 20);
-	str_copy(x->a.host, sizeof(x->a.host), q->like ? q->like->host : ADMIN_DOMAIN);
-	str_copy(x->a.peer, sizeof(x->a.peer), q->kind == ASK_LOCAL ? "local" : "192.168.7.50");
-	if (q->like) {
-		memcpy(x->a.exporter, q->like->exporter, 32);
-		x->a.has_exporter = q->like->has_exporter;
-		memcpy(x->a.peer_serial, q->like->peer_serial, sizeof(x->a.peer_serial));
-		memcpy(x->a.peer_spki, q->like->peer_spki, 32);
-	}
-	if (q->body) {
-		msg_add(x->a.req, "content-type", "application/json");
-		buf_puts(&x->a.body, q->body);
-	}
-	if (q->cookie)
-		msg_add(x->a.req, "cookie", q->cookie);
-}
-
-void admin_ask(struct admin_lab *l, const struct admin_question *q, struct admin_answer *out)
-{
-	struct question *x = calloc(1, sizeof(*x));
-	fill(x, q);
-	sem_init(&x->done, 0, 0);
+	struct ask_lab *x = ask_lab_new(q);
 	x->desk = control_desk(l->c);
 	x->job.run = on_desk;
 	assert_int_equal(loop_post(x->desk->loop, &x->job), 0);
-	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 20;
-	assert_int_equal(sem_timedwait(&x->done, &until), 0);
-	const char *type = x->a.resp ? msg_get(x->a.resp, "content-type") : NULL;
+	ask_lab_wait(x);
 	memset(out, 0, sizeof(*out));
-	out->status = x->a.resp ? msg_status(x->a.resp) : 0;
-	snprintf(out->type, sizeof(out->type), "%s", type ? type : "");
+	out->status = ask_lab_status(x);
 	assert_true(x->a.resp_body.len < sizeof(out->text));
-	if (x->a.resp_body.len)
-		memcpy(out->text, x->a.resp_body.data, x->a.resp_body.len);
-	if (str_starts(out->type, "application/json"))
-		out->json = json_loads(out->text, 0, NULL);
-	msg_free(x->a.req);
-	msg_free(x->a.resp);
-	buf_done(&x->a.body);
-	buf_done(&x->a.resp_body);
-	sem_destroy(&x->done);
-	free(x);
+	snprintf(out->text, sizeof(out->text), "%s", ask_lab_text(x));
+	out->json = json_loads(out->text, 0, NULL);
+	ask_lab_free(x);
 }
 
 json_t *admin_api(struct admin_lab *l, const char *method, const char *target, const char *body,
 	int status)
 {
 	struct admin_answer *a = calloc(1, sizeof(*a));
-	struct admin_question q = {
+	struct ask_question q = {
 		.kind = ASK_LOCAL, .method = method, .target = target, .body = body};
 	admin_ask(l, &q, a);
 	if (a->status != status || !a->json)

@@ -8,8 +8,8 @@
 
 #include "admin/control.h"
 #include "base/procmsg.h"
-#include "gate/ask.h"
 #include "gate/snapshot.h"
+#include "ask_lab.h"
 #include "gate_lab.h"
 #include "gate_tmp.h"
 
@@ -52,19 +52,11 @@ void admin_serve(struct admin_lab *l, int ms);
 
 struct admin_answer {
 	int status;
-	char type[64];
 	char text[65536];
 	json_t *json; /* NULL when the body is none */
 };
-struct admin_question {
-	enum ask_kind kind;
-	const char *method, *target;
-	const char *body;   /* NULL: none; JSON */
-	const char *cookie; /* NULL: none */
-	const struct ask *like; /* host, exporter and peer certificate are taken from it; may be NULL */
-};
-/* Ask and wait. */
-void admin_ask(struct admin_lab *l, const struct admin_question *q, struct admin_answer *out);
+/* Ask the desk and wait. */
+void admin_ask(struct admin_lab *l, const struct ask_question *q, struct admin_answer *out);
 /* On the Unix socket; returns the JSON (decref it) after checking the status. */
 json_t *admin_api(struct admin_lab *l, const char *method, const char *target, const char *body,
 	int status);
