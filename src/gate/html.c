@@ -23,7 +23,7 @@ static const char style[] =
 	".mark{display:flex;align-items:center;gap:.6rem;color:var(--soft);font-size:.95rem;"
 	"margin-bottom:1.25rem}.mark svg{width:1.6rem;height:1.6rem;color:var(--glow)}"
 	"h1{font-size:1.4rem;line-height:1.25;font-weight:620;margin:0 0 .35rem}"
-	"p{margin:.4rem 0 1rem}.soft{color:var(--soft)}"
+	"p{margin:.4rem 0 1rem}.soft{color:var(--soft)}a{color:var(--glow)}"
 	"label{display:block;margin:.9rem 0 .25rem;font-size:.92rem}"
 	"input{width:100%;font:inherit;color:inherit;background:var(--paper);padding:.65rem .75rem;"
 	"border:1px solid var(--line);border-radius:9px}"

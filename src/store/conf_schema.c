@@ -60,8 +60,9 @@ const struct conf_key conf_keys[] = {
 		.help = "Where databases, certificates and keys are kept."},
 	{"run_dir", CONF_PATH, AT(run_dir), LOCALSTATEDIR "/run/lanthorn",
 		.help = "Where the control socket is."},
-	{"workers", CONF_COUNT, AT(workers), "0", .min = 0, .max = 64,
-		.help = "Threads that serve connections. 0: by the number of processors."},
+	{"workers", CONF_COUNT, AT(workers), "0", .min = 0, .max = 1,
+		.help = "Threads that serve connections; 0: by the number of processors. One for "
+			"now: a request cannot yet cross to a link on another thread."},
 
 	{"run_as", CONF_SECTION,
 		.help = "Users that the two processes run as: a name or a number, or \"\" to "

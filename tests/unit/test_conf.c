@@ -87,7 +87,7 @@ static void every_kind_of_value_is_read(void **state)
 	struct conf *c = parse(DOMAIN
 		"listen: {port: 8443, http_port: 0, addresses: [127.0.0.1, '0:0::1'], from: any}\n"
 		"addresses: [192.168.1.1, FD00::1]\n"
-		"workers: 64\n"
+		"workers: 1\n"
 		"run_as: {gate: '', steward: 1234}\n"
 		"log: {format: json, level: debug}\n"
 		"acme: {timeout: 30m, key_id: kid, hmac_key_file: /e/h, email: a.b+c@x.org}\n"
@@ -107,7 +107,7 @@ static void every_kind_of_value_is_read(void **state)
 	assert_int_equal(c->listen.from, CONF_FROM_ANY);
 	assert_false(c->addresses_auto);
 	assert_string_equal(c->addresses.v[1], "fd00::1");
-	assert_int_equal(c->workers, 64);
+	assert_int_equal(c->workers, 1);
 	assert_string_equal(c->run_as.gate, "");
 	assert_string_equal(c->run_as.steward, "1234");
 	assert_int_equal(c->log.format, CONF_LOG_JSON);
@@ -274,7 +274,7 @@ static const struct bad WRONG_VALUES[] = {
 		"f:2: interface is given with a list of addresses; expected it only with "
 		"“addresses: auto”"},
 	{"workers: -1\n",
-		"f:2: workers is “-1”; expected a whole number from 0 to 64"},
+		"f:2: workers is “-1”; expected a whole number from 0 to 1"},
 	{"state_dir: lib\n",
 		"f:2: state_dir is “lib”; expected an absolute path"},
 	{"state_dir: /a/../b\n",
