@@ -14,7 +14,11 @@
 #include "gate/html.h"
 #include "gate/session_row.h"
 #include "net/crypto.h"
+#include "store/devices.h"
 #include "store/sessions.h"
+
+/* Longer than any session may live: by then every browser has begun a new one. */
+#define CLEAR_FOR_S (400 * 86400)
 
 static int state_read(uint8_t out[32], const char *text)
 {
@@ -103,6 +107,19 @@ static bool still_allowed(struct auth *a, const struct code_grant *g)
 	       users_may_reach(a->o.db, g->user_id, device, NULL) == 1;
 }
 
+/* A device under a name that another one had: what that one's page left in this browser goes first. Not
+ * the cookies: that would reach the whole domain, and end this very sign-in. */
+static void clear_what_was_before(struct auth *a, struct ask *ask)
+{
+	struct device d;
+	char device[64];
+	if (auth_device_of(a, ask->host, device) < 0 ||
+		devices_find(a->o.db, device, &d, NULL) < 0 || !d.name_had_owner)
+		return;
+	if (clock_unix() - d.created_at < CLEAR_FOR_S)
+		msg_set(ask->resp, "clear-site-data", "\"cache\", \"storage\"");
+}
+
 void auth_callback(struct auth *a, struct ask *ask)
 {
 	static const char *const stale[3] = {"That took a little too long",
@@ -119,6 +136,7 @@ void auth_callback(struct auth *a, struct ask *ask)
 		struct session s = {.user_id = g.user_id, .parent = g.base_session};
 		str_copy(s.host, sizeof(s.host), g.host);
 		rc = auth_begin_session(a, ask, &s, &e);
+		clear_what_was_before(a, ask);
 	} else {
 		rc = -1;
 	}
