@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "admin/control.h"
 #include "base/log.h"
@@ -182,10 +184,23 @@ static void stop(struct gate *g)
 	conf_unref(g->conf);
 }
 
+/* Keys are in this memory: no core file, nobody attaches. And every connection is a descriptor. */
+static void prepare_process(void)
+{
+	struct rlimit files;
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	signal(SIGPIPE, SIG_IGN);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
 int gate_run(const struct gate_opts *o)
 {
 	struct gate g = {0};
 	struct err e = {0};
+	prepare_process();
 	if (load_conf(&g, o->conf_path) < 0)
 		return EXIT_CONFIG;
 	int rc = start(&g, o, &e);
