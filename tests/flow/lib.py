@@ -244,6 +244,12 @@ dns:
         check(done.returncode == 0, f"lanthornctl setup: {done.stderr}")
         return re.search(r"https://\S+setup\?token=[\w-]+", done.stdout)[0]
 
+    def wait_for_certificate(self, name=None, seconds=60):
+        """Until a trusted certificate is shown for a device's host, or for the base name."""
+        import web
+        wait_for(f"a certificate for {self.host(name)}",
+                 lambda: web.shown_names(self.port, self.host(name), self.lab.ca), seconds)
+
     # ---- devices ----
 
     def start(self, name, *argv, env=None):

@@ -50,12 +50,12 @@ class Form(html.parser.HTMLParser):
             self.open = False
 
 
-def tls_connect(port, host, ca, alpn=("http/1.1",), timeout=20):
-    """A verified TLS connection that asks for `host`."""
+def tls_connect(port, host, ca, alpn=("http/1.1",), timeout=20, source="127.0.0.1"):
+    """A verified TLS connection that asks for `host`; `source` is the address it comes from."""
     context = ssl.create_default_context(cafile=str(ca))
     if alpn:
         context.set_alpn_protocols(list(alpn))
-    raw = socket.create_connection(("127.0.0.1", port), timeout)
+    raw = socket.create_connection(("127.0.0.1", port), timeout, (source, 0))
     try:
         return context.wrap_socket(raw, server_hostname=host)
     except BaseException:
@@ -78,11 +78,12 @@ class Connection(http.client.HTTPConnection):
 
     def connect(self):
         self.sock = tls_connect(self.port, self.host, self.browser.ca,
-                                timeout=self.browser.timeout)
+                                timeout=self.browser.timeout, source=self.browser.source)
 
 
 class Browser:
-    def __init__(self, stack, timeout=20):
+    def __init__(self, stack, timeout=20, source="127.0.0.1"):
+        self.source = source
         self.port, self.ca, self.timeout = stack.port, stack.lab.ca, timeout
         self.domain = stack.domain
         self.cookies = {}
@@ -169,7 +170,8 @@ class WebSocket:
     """RFC 6455, client side, texts only."""
 
     def __init__(self, browser, host, path="/ws", headers=None, timeout=20):
-        self.sock = tls_connect(browser.port, host, browser.ca, timeout=timeout)
+        self.sock = tls_connect(browser.port, host, browser.ca, timeout=timeout,
+                                source=browser.source)
         key = base64.b64encode(os.urandom(16)).decode()
         fields = {"Host": f"{host}:{browser.port}", "Upgrade": "websocket",
                   "Connection": "Upgrade", "Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13",
