@@ -142,14 +142,22 @@ static int add_user(struct ctl *c)
 	return ask(c, "POST", xstrdup("users"), body, say_link);
 }
 
-static int run_grant(struct ctl *c, const char *method)
+static char *grant_path(struct ctl *c, const char *end)
 {
 	char *device = ctl_http_escape(c->args[2]);
-	char *tail = xasprintf("/devices/%s", device);
+	char *tail = xasprintf("/devices/%s%s", device, end);
 	char *path = path_of("users/", c->args[1], tail);
 	free(device);
 	free(tail);
-	return ask(c, method, path, NULL, say_done);
+	return path;
+}
+
+static void say_token(const json_t *body)
+{
+	printf("A script reaches https://%s/ with this field, for a year:\n\n"
+	       "  Lanthorn-Token: %s\n\n",
+		json_string_value(json_object_get(body, "host")),
+		json_string_value(json_object_get(body, "token")));
 }
 
 static int run_users(struct ctl *c)
@@ -165,9 +173,11 @@ static int run_users(struct ctl *c)
 	if (is(c, 0, "remove") && c->n_args == 2)
 		return ask(c, "DELETE", path_of("users/", c->args[1], ""), NULL, say_done);
 	if (is(c, 0, "allow") && c->n_args == 3)
-		return run_grant(c, "PUT");
+		return ask(c, "PUT", grant_path(c, ""), NULL, say_done);
 	if (is(c, 0, "deny") && c->n_args == 3)
-		return run_grant(c, "DELETE");
+		return ask(c, "DELETE", grant_path(c, ""), NULL, say_done);
+	if (is(c, 0, "token") && c->n_args == 3)
+		return ask(c, "POST", grant_path(c, "/token"), NULL, say_token);
 	return usage_of("users");
 }
 
@@ -226,7 +236,7 @@ static const struct verb verbs[] = {
 		"lanthornctl devices remove tv"},
 	{"users", run_users,
 		"[add NAME [--admin] | invite NAME | allow NAME DEVICE | deny NAME DEVICE | "
-		"sign-out NAME | remove NAME]",
+		"token NAME DEVICE | sign-out NAME | remove NAME]",
 		"who may sign in, and to which devices", "lanthornctl users allow ada tv"},
 	{"certs", run_certs, "", "every certificate: names, expiry, next renewal, last failure",
 		"lanthornctl certs --json"},

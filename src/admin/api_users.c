@@ -1,5 +1,6 @@
 /* People: who may sign in, which devices they may reach, and the one-time links that let them in. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +180,29 @@ static void post_sign_out(struct api_call *q)
 	api_reply(q, 200, json_object());
 }
 
+static void post_token(struct api_call *q)
+{
+	char token[AUTH_TOKEN_TEXT], host[254];
+	struct user u;
+	struct err e = {0};
+	if (!find_user(q, &u) || !device_exists(q))
+		return;
+	if (users_may_reach(q->c->db, u.id, q->param[1], &e) != 1) {
+		api_fail(q, 409, "refused", "this device is not open to them",
+			"Open it first: lanthornctl users allow NAME DEVICE");
+		return;
+	}
+	snprintf(host, sizeof(host), "%s.%s", q->param[1], q->c->conf->domain);
+	int rc = auth_make_token(q->c->auth, &u, host, token, &e);
+	if (rc < 0) {
+		api_fail_err(q, rc, &e);
+		return;
+	}
+	api_audit(q, "user.token", q->param[1], u.name);
+	api_reply(q, 201, json_pack("{s:s,s:s}", "host", host, "token", token));
+	wipe(token, sizeof(token));
+}
+
 static const struct api_field user_fields[] = {
 	{"name",    JSON_STRING, true,  "what they sign in with: a-z, 0-9, dot, hyphen, underscore"},
 	{"display", JSON_STRING, false, "how they are called on pages"			      },
@@ -198,6 +222,8 @@ const struct api_route api_users_routes[] = {
 	{METHOD_DELETE, "users/{name}", delete_user, API_ADMIN, "Remove a person", NULL},
 	{METHOD_PUT, "users/{name}/devices/{device}", put_grant, API_ADMIN,
 		"Open a device to a person", NULL},
+	{METHOD_POST, "users/{name}/devices/{device}/token", post_token, API_LOCAL,
+		"A token with which a script reaches a device as this person, for a year", NULL},
 	{METHOD_DELETE, "users/{name}/devices/{device}", delete_grant, API_ADMIN,
 		"Close a device to a person; their sessions end", NULL},
 	{0}

@@ -23,6 +23,8 @@
 #include "store/sessions.h"
 
 #define SWEEP_MS 3600000u
+#define TOKEN_AGENT "script token"
+#define TOKEN_LIFE_S (365 * 86400)
 
 /* ---- helpers ---- */
 
@@ -200,11 +202,12 @@ int auth_session_of(struct auth *a, const struct ask *ask, struct session *s, st
 {
 	uint8_t hash[32];
 	struct err e;
-	char *cookie = headers_cookie(ask->req, SESSION_COOKIE);
-	if (!cookie)
+	const char *token = msg_get(ask->req, SESSION_TOKEN_FIELD);
+	char *secret = token ? xstrdup(token) : headers_cookie(ask->req, SESSION_COOKIE);
+	if (!secret)
 		return -EACCES;
-	sha256(hash, cookie, strlen(cookie));
-	free_secret_str(cookie);
+	sha256(hash, secret, strlen(secret));
+	free_secret_str(secret);
 	int rc = sessions_find(a->o.db, hash, clock_unix(), s, &e);
 	if (rc == 0 && strcmp(s->host, ask->host) != 0)
 		rc = -EACCES;
@@ -230,7 +233,8 @@ void auth_touched(struct auth *a, const uint8_t hash[32])
 	if (sessions_find(a->o.db, hash, now, &s, &e) < 0 ||
 		users_get(a->o.db, s.user_id, &u, &e) < 0)
 		return;
-	s.expires_at = expiry(a, s.created_at, now);
+	if (strcmp(s.agent, TOKEN_AGENT) != 0)
+		s.expires_at = expiry(a, s.created_at, now);
 	if (sessions_touch(a->o.db, s.id, now, s.expires_at, &e) == 0)
 		tell_loops(a, &s, &u);
 	/* A device's page in use keeps the sign-in behind it alive as well. */
@@ -265,6 +269,24 @@ int auth_make_link(struct auth *a, const struct user *u, char *out, size_t size,
 		snprintf(out, size, "%s/%s?token=%s", origin, u ? "invite" : "setup", token);
 	}
 	wipe(token, sizeof(token));
+	return rc;
+}
+
+int auth_make_token(struct auth *a, const struct user *u, const char *host,
+	char out[AUTH_TOKEN_TEXT], struct err *e)
+{
+	int64_t now = clock_unix();
+	struct session s = {.user_id = u->id,
+		.created_at = now,
+		.last_seen_at = now,
+		.expires_at = now + TOKEN_LIFE_S,
+		.agent = TOKEN_AGENT};
+	str_copy(s.host, sizeof(s.host), host);
+	random_token(out, 32);
+	sha256(s.cookie_sha256, out, strlen(out));
+	int rc = sessions_add(a->o.db, &s, e);
+	if (rc == 0)
+		tell_loops(a, &s, u);
 	return rc;
 }
 

@@ -43,3 +43,8 @@ void auth_end_user(struct auth *a, int64_t user_id);
 /* A one-time link for a person's first or new password (3 days); `u` NULL: for the first
  * administrator (1 hour; -EEXIST once there is one). */
 int auth_make_link(struct auth *a, const struct user *u, char *out, size_t size, struct err *e);
+/* A token with which a script reaches `host` as this person, for a year, until they are signed out. It
+ * is a session of its own kind. Secret: wipe `out` (BASE64_LEN(32)). */
+#define AUTH_TOKEN_TEXT 45
+int auth_make_token(struct auth *a, const struct user *u, const char *host,
+	char out[AUTH_TOKEN_TEXT], struct err *e);

@@ -84,18 +84,24 @@ static void send_to_sign_in(const struct router *r, struct exchange *x, const st
 	wipe(cookie, sizeof(cookie));
 }
 
+static struct session *live_session(struct router *r, const char *secret, const char *host)
+{
+	int64_t now = clock_unix();
+	struct session *s = session_table_find(r->sessions, secret, host, now);
+	if (s && s->touched_at + TOUCH_EVERY_S <= now) {
+		s->touched_at = now;
+		r->on_touched(r->ctx, s->row.hash);
+	}
+	return s;
+}
+
 static struct session *session_of(struct router *r, struct exchange *x, const char *host)
 {
 	char *cookie = headers_cookie(x->req, SESSION_COOKIE);
 	if (!cookie)
 		return NULL;
-	int64_t now = clock_unix();
-	struct session *s = session_table_find(r->sessions, cookie, host, now);
+	struct session *s = live_session(r, cookie, host);
 	free_secret_str(cookie);
-	if (s && s->touched_at + TOUCH_EVERY_S <= now) {
-		s->touched_at = now;
-		r->on_touched(r->ctx, s->row.hash);
-	}
 	return s;
 }
 
@@ -128,13 +134,15 @@ static void forward(struct router *r, struct exchange *x, struct route *route, s
 				  .all = all});
 }
 
-static void to_device(struct router *r, struct exchange *x, struct route *route)
+/* `s`: what a script's token opened, or NULL. */
+static void to_device(struct router *r, struct exchange *x, struct route *route, struct session *s)
 {
 	if (str_starts(msg_target(x->req), OWN_PREFIX)) {
 		ask_exchange(x, ASK_DEVICE, route->host, r->desk, NULL);
 		return;
 	}
-	struct session *s = session_of(r, x, route->host);
+	if (!s)
+		s = session_of(r, x, route->host);
 	if (s || route->public)
 		forward(r, x, route, s);
 	else if (guard_is_navigation(x->req))
@@ -168,8 +176,14 @@ void router_browser(struct router *r, struct exchange *x)
 	}
 	char origin[300];
 	const char *why;
+	const char *token = msg_get(x->req, SESSION_TOKEN_FIELD);
+	struct session *by_token = token ? live_session(r, token, route->host) : NULL;
+	if (token && !by_token) {
+		refuse(x, 401, NULL, "this token is not valid here");
+		return;
+	}
 	own_origin(r, route->host, origin, sizeof(origin));
-	if (guard_check(x->req, route, origin, false, &why) != GUARD_OK) {
+	if (guard_check(x->req, route, origin, by_token != NULL, &why) != GUARD_OK) {
 		log_info("gate/router", "refused by the guard", "host", route->host, "why", why,
 			"peer", x->conn->peer_addr);
 		refuse(x, 403, route->device[0] ? route->device : NULL, why);
@@ -178,7 +192,7 @@ void router_browser(struct router *r, struct exchange *x)
 	if (route->kind == ROUTE_BASE)
 		ask_exchange(x, ASK_BASE, route->host, r->desk, NULL);
 	else
-		to_device(r, x, route);
+		to_device(r, x, route, by_token);
 }
 
 void router_plain(struct router *r, struct exchange *x)

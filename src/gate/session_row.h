@@ -7,6 +7,8 @@
 
 #define SESSION_COOKIE "__Host-lanthorn"
 #define SESSION_STATE_COOKIE "__Host-ls"
+/* Scripts send the same kind of secret in a field of its own; it never reaches a device. */
+#define SESSION_TOKEN_FIELD "lanthorn-token"
 
 struct session_row {
 	uint8_t hash[32]; /* SHA-256 of the cookie's text */
