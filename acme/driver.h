@@ -36,6 +36,9 @@ struct driver {
 		struct driver *d, const struct obtain_opts *o, obtain_fn fn, void *ctx);
 	/* No callback follows; what runs is killed. */
 	void (*cancel)(struct driver *d, struct obtain *o);
+	/* Something outside is under way for this obtain that may take `ms`: that time is not the
+	 * CA's, the deadline moves. 0: it has ended. */
+	void (*extend)(struct driver *d, struct obtain *o, uint64_t ms);
 	/* Cancels what is under way. */
 	void (*free)(struct driver *d);
 };

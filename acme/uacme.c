@@ -56,7 +56,8 @@ struct obtain {
 	struct uacme_verdict verdict;
 	char *dir; /* orders/… */
 	struct run *run;
-	bool account_retried;
+	struct timer deadline; /* of the CA's share in the run */
+	bool account_retried, timed_out;
 	obtain_fn fn;
 	void *ctx;
 };
@@ -81,6 +82,7 @@ static void set_state(struct obtain *o, enum state to)
 
 static void obtain_free(struct obtain *o)
 {
+	timer_cancel(&o->deadline);
 	buf_done(&o->csr);
 	buf_done(&o->chain);
 	free(o->dir);
@@ -122,6 +124,14 @@ static void deliver(struct obtain *o)
 	obtain_free(o);
 }
 
+static void on_deadline(struct timer *t)
+{
+	struct obtain *o = container_of(t, struct obtain, deadline);
+	o->timed_out = true;
+	if (o->run)
+		run_kill(o->run);
+}
+
 /* --- the account --------------------------------------------------------------------------------
  */
 
@@ -133,13 +143,17 @@ static int start_run(struct obtain *o, bool account, run_done_fn fn, struct err 
 		.n_names = o->n_names,
 		.dir = account ? NULL : o->dir,
 	};
-	return uacme_run(&o->run, o->u->loop, &o->u->set, &job, fn, o, e);
+	int rc = uacme_run(&o->run, o->u->loop, &o->u->set, &job, fn, o, e);
+	o->timed_out = false;
+	if (!rc)
+		timer_arm(&o->deadline, o->u->set.timeout_ms);
+	return rc;
 }
 
 static void judge(struct obtain *o, const struct run_result *r)
 {
 	uacme_classify(&o->verdict, r->errs, clock_unix());
-	if (r->timed_out) {
+	if (r->timed_out || o->timed_out) {
 		o->verdict.class = STATE_FAIL_CA;
 		snprintf(o->verdict.text, sizeof(o->verdict.text),
 			"uacme did not finish in %llu s and was ended; the certificate authority hangs, or "
@@ -224,6 +238,7 @@ static void on_account(void *ctx, const struct run_result *r)
 	struct obtain *o = ctx;
 	struct err e = {0};
 	o->run = NULL;
+	timer_cancel(&o->deadline);
 	if (o->state == DEAD) {
 		obtain_free(o);
 		return;
@@ -296,6 +311,7 @@ static void on_issued(void *ctx, const struct run_result *r)
 	struct obtain *o = ctx;
 	struct err e = {0};
 	o->run = NULL;
+	timer_cancel(&o->deadline);
 	if (o->state == DEAD) {
 		obtain_free(o);
 		return;
@@ -475,9 +491,17 @@ static struct obtain *on_obtain(
 	o->dir = order_dir(o);
 	o->fn = fn;
 	o->ctx = ctx;
+	timer_init(&o->deadline, u->loop, on_deadline);
 	list_push_back(&u->obtains, &o->node);
 	timer_arm(&u->kick, 0);
 	return o;
+}
+
+static void on_extend(struct driver *d, struct obtain *o, uint64_t ms)
+{
+	struct uacme *u = container_of(d, struct uacme, driver);
+	if (o->state == ISSUE && o->run && !o->timed_out)
+		timer_arm(&o->deadline, ms + u->set.timeout_ms);
 }
 
 static void on_cancel(struct driver *d, struct obtain *o)
@@ -523,6 +547,7 @@ int uacme_new(struct driver **out, struct loop *loop, const struct uacme_opts *o
 	}
 	u->driver.obtain = on_obtain;
 	u->driver.cancel = on_cancel;
+	u->driver.extend = on_extend;
 	u->driver.free = on_free;
 	u->loop = loop;
 	list_init(&u->obtains);

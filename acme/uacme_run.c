@@ -137,9 +137,11 @@ int uacme_run(struct run **out, struct loop *loop, const struct uacme_settings *
 	const char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"LANG=C", socket, order, wait, NULL};
 	struct run_opts o = {
-		.argv = a.v, .env = env, .dir = s->state_dir, .deadline_ms = s->timeout_ms};
-	if (!job->dir && o.deadline_ms > ACCOUNT_DEADLINE_MS)
-		o.deadline_ms = ACCOUNT_DEADLINE_MS;
+		.argv = a.v, .env = env, .dir = s->state_dir, .deadline_ms = ACCOUNT_DEADLINE_MS};
+	/* The caller watches the CA's share; this is the end of everything, proofs included. */
+	if (job->dir)
+		o.deadline_ms =
+			s->timeout_ms + job->n_names * (s->hook_wait_s * 1000 + s->timeout_ms);
 	int rc = run_start(out, loop, &o, fn, ctx, e);
 	for (unsigned i = 0; i < a.n_owned; i++)
 		free(a.owned[i]);

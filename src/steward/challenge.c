@@ -64,6 +64,7 @@ static void begin(struct visit *v, const char *auth)
 {
 	char name[sizeof(v->ident) + 16];
 	snprintf(name, sizeof(name), "_acme-challenge.%s", v->ident);
+	v->c->o.began(v->c->o.ctx, v->order, proof_most_ms(v->c->o.tools->conf));
 	v->proof = proof_start(v->c->o.tools, name, auth, v->order, on_proof, v);
 }
 

@@ -16,6 +16,8 @@ struct challenges_opts {
 	const char *socket;        /* path to listen on; lent */
 	/* Is this host name one of the running order's? */
 	bool (*is_ordered)(void *ctx, uint64_t order, const char *ident);
+	/* A proof is under way, for at most `ms`. */
+	void (*began)(void *ctx, uint64_t order, uint64_t ms);
 	/* How `begin` ended: 0, or a negative code and why the CA will not be told to look. */
 	void (*said)(void *ctx, uint64_t order, int rc, const char *text);
 	void *ctx;

@@ -281,11 +281,21 @@ bool orders_has(struct orders *o, uint64_t id, const char *ident)
 	return false;
 }
 
+void orders_proof_began(struct orders *o, uint64_t id, uint64_t ms)
+{
+	struct order *x = find(o, id);
+	if (!x)
+		return;
+	o->driver->extend(o->driver, x->obtain, ms);
+	tell(o, id, STATE_WORKING, "a proof goes into DNS", 0);
+}
+
 void orders_proof_said(struct orders *o, uint64_t id, int rc, const char *text)
 {
 	struct order *x = find(o, id);
 	if (!x)
 		return;
+	o->driver->extend(o->driver, x->obtain, 0);
 	if (rc < 0) {
 		x->proof_rc = rc;
 		str_copy(x->proof_text, sizeof(x->proof_text), text);

@@ -23,4 +23,5 @@ void orders_place(struct orders *o, const struct procmsg *m);
 void orders_cancel(struct orders *o, uint64_t id);
 /* For challenges: is `ident` part of the running order, and how its proof went. */
 bool orders_has(struct orders *o, uint64_t id, const char *ident);
+void orders_proof_began(struct orders *o, uint64_t id, uint64_t ms);
 void orders_proof_said(struct orders *o, uint64_t id, int rc, const char *text);

@@ -12,6 +12,7 @@
 #include "base/xalloc.h"
 #include "net/loop.h"
 #include "steward/dnsop.h"
+#include "steward/judge.h"
 #include "steward/place.h"
 #include "steward/propagation.h"
 #include "steward/removal.h"
@@ -160,6 +161,15 @@ struct proof *proof_start(struct proof_tools *tools, const char *name, const cha
 	}
 	p->locate = locate_start(tools->loop, &p->resolvers, name, on_located, p);
 	return p;
+}
+
+uint64_t proof_most_ms(const struct conf *conf)
+{
+	uint64_t blind_ms = conf->dns.ttl_ms > JUDGE_BLIND_MS ? conf->dns.ttl_ms : JUDGE_BLIND_MS;
+	uint64_t wait_ms = conf->dns.propagation_timeout_ms;
+	if (wait_ms < blind_ms)
+		wait_ms = blind_ms;
+	return wait_ms + SET_TRIES * (conf->dns.timeout_ms + SET_AGAIN_MS * SET_TRIES);
 }
 
 void proof_cancel(struct proof *p)

@@ -32,5 +32,7 @@ typedef void (*proof_fn)(void *ctx, int rc, const char *text);
 /* `name` and `value` are copied; `order` owns the ledger's row. */
 struct proof *proof_start(struct proof_tools *tools, const char *name, const char *value,
 	uint64_t order, proof_fn fn, void *ctx);
+/* The longest that one may take, as configured. */
+uint64_t proof_most_ms(const struct conf *conf);
 /* NULL is accepted. No callback follows; the record is removed. */
 void proof_cancel(struct proof *p);

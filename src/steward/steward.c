@@ -202,6 +202,12 @@ static bool is_ordered(void *ctx, uint64_t order, const char *ident)
 	return orders_has(s->orders, order, ident);
 }
 
+static void proof_began(void *ctx, uint64_t order, uint64_t ms)
+{
+	struct steward *s = ctx;
+	orders_proof_began(s->orders, order, ms);
+}
+
 static void proof_said(void *ctx, uint64_t order, int rc, const char *text)
 {
 	struct steward *s = ctx;
@@ -214,7 +220,6 @@ static void proof_said(void *ctx, uint64_t order, int rc, const char *text)
 static struct uacme_opts uacme_opts_of(
 	const struct steward *s, const struct conf *conf, char *const p[3])
 {
-	uint64_t wait_ms = conf->dns.propagation_timeout_ms + 3 * conf->dns.timeout_ms;
 	return (struct uacme_opts){
 		.program = conf->acme.uacme,
 		.directory = conf->acme.directory,
@@ -224,7 +229,7 @@ static struct uacme_opts uacme_opts_of(
 		.self = s->self,
 		.hook = p[1],
 		.socket = p[2],
-		.hook_wait_s = wait_ms / 1000 + HOOK_SLACK_S,
+		.hook_wait_s = proof_most_ms(conf) / 1000 + HOOK_SLACK_S,
 		.timeout_ms = conf->acme.timeout_ms,
 	};
 }
@@ -269,6 +274,7 @@ static int open_workers(struct steward *s, struct err *e)
 		struct challenges_opts o = {.tools = t,
 			.socket = socket,
 			.is_ordered = is_ordered,
+			.began = proof_began,
 			.said = proof_said,
 			.ctx = s};
 		rc = challenges_open(&s->challenges, s->loop, &o, e);
