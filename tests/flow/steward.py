@@ -65,8 +65,8 @@ class Bench(Stack):
             f"the end of order {number}",
             lambda m: m.id == number and m.cls != sp.WORKING, seconds * SLOW)
 
-    def chain(self, number):
-        end = self.outcome(number)
+    def chain(self, number, seconds=60):
+        end = self.outcome(number, seconds)
         equal(end.kind, sp.CHAIN, f"outcome ({end.text})")
         return end.blob
 
@@ -302,8 +302,7 @@ def hung_uacme_is_ended_with_its_group(b):
     stub.chmod(0o755)
     b.boot(acme=f"  uacme: {stub}\n  timeout: 30s")
     number = b.order(f"hung.{b.domain}")
-    wait_for("the stub", lambda: group_alive(stub))
-    pid = group_alive(stub)[-1]
+    pid = os.getpgid(wait_for("the stub", lambda: group_alive(stub))[0])
     begun = time.monotonic()
     b.failure(number, sp.CA, "did not finish in 30 s", 60)
     check(25 < time.monotonic() - begun < 40 * SLOW, "the deadline was not kept")
@@ -329,6 +328,37 @@ def killed_steward_leaves_no_proof_and_goes_on(b):
     time.sleep(max(0, end.next_at - time.time()) + 1)
     b.order(name, number=number)
     b.verify(b.chain(number), name)
+    b.no_txt(name)
+
+
+def slow_name_servers_do_not_count_as_a_hung_authority(b):
+    """Nobody answers on that port: the blind wait is longer than acme.timeout, yet it ends well."""
+    name = f"slow.{b.domain}"
+    b.boot(acme="  timeout: 30s",
+           replace=[(f"query_port: {b.lab.dns_port}", f"query_port: {free_port()}")])
+    begun = time.monotonic()
+    b.verify(b.chain(b.order(name), 150), name)
+    check(time.monotonic() - begun > 119, "the wait was cut short")
+
+
+def lagging_name_server_is_named(b):
+    """A second server, authoritative for the zone, that never gets the record."""
+    other = free_port()
+    name = f"lag.{b.domain}"
+    zone = b.folder / "lag"
+    zone.mkdir()
+    (zone / "zone").write_text("$TTL 1\n@ SOA ns hostmaster 1 60 60 600 1\n@ NS ns\n"
+                               "ns A 127.0.0.1\n")
+    (zone / "named.conf").write_text(
+        f'options {{ directory "{zone}"; pid-file "{zone}/pid"; '
+        f'session-keyfile "{zone}/session.key"; listen-on port {other} {{ 127.0.0.1; }}; '
+        f'listen-on-v6 {{ none; }}; recursion no; notify no; }}; controls {{ }};\n'
+        f'zone "{b.domain}" {{ type primary; file "zone"; }};\n')
+    b.start("named-lag", b.folder / "lab/named/named", "-c", zone / "named.conf", "-f")
+    b.boot(dns="  propagation_timeout: 10s",
+           replace=[(f"query_port: {b.lab.dns_port}", f"query_port: {other}")])
+    end = b.failure(b.order(name), sp.DNS, "does not have the record")
+    check(f"ns.{b.domain} (127.0.0.1)" in end.text, end.text)
     b.no_txt(name)
 
 
@@ -389,6 +419,7 @@ run([base_and_wildcard_are_issued, two_orders_run_at_once, same_request_again_ge
      wrong_key_is_the_providers_fault_with_a_remedy, backoff_survives_a_restart,
      dead_authority_is_told, untrusted_authority_is_told, missing_uacme_is_told,
      hung_uacme_is_ended_with_its_group, killed_steward_leaves_no_proof_and_goes_on,
+     slow_name_servers_do_not_count_as_a_hung_authority, lagging_name_server_is_named,
      cancelled_order_leaves_no_proof, bad_reload_keeps_the_old_configuration,
      nobody_may_look_inside, hook_from_elsewhere_is_declined, steward_ends_when_the_gate_is_gone],
     Bench)
