@@ -182,7 +182,7 @@ static void post_sign_out(struct api_call *q)
 
 static void post_token(struct api_call *q)
 {
-	char token[AUTH_TOKEN_TEXT], host[254];
+	char token[AUTH_TOKEN_TEXT], host[512];
 	struct user u;
 	struct err e = {0};
 	if (!find_user(q, &u) || !device_exists(q))
