@@ -48,30 +48,59 @@ static int set_options(int fd, int family)
 	return 0;
 }
 
+union tcp_addr {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* The length of the address, or a negative error. */
+static int read_addr(union tcp_addr *a, const char *addr, uint16_t port, struct err *e)
+{
+	memset(a, 0, sizeof(*a));
+	if (uv_ip4_addr(addr, port, &a->in) == 0)
+		return (int)sizeof(a->in);
+	if (uv_ip6_addr(addr, port, &a->in6) == 0)
+		return (int)sizeof(a->in6);
+	return err_set(e, -EINVAL, "\"%s\" is no IP address to listen on", addr);
+}
+
 int listen_bind(const char *addr, uint16_t port, struct err *e)
 {
-	union {
-		struct sockaddr sa;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} a = {0};
-	socklen_t n;
-	if (uv_ip4_addr(addr, port, &a.in) == 0)
-		n = sizeof(a.in);
-	else if (uv_ip6_addr(addr, port, &a.in6) == 0)
-		n = sizeof(a.in6);
-	else
-		return err_set(e, -EINVAL, "\"%s\" is no IP address to listen on", addr);
+	union tcp_addr a;
+	int n = read_addr(&a, addr, port, e);
+	if (n < 0)
+		return n;
 	int fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(e, -errno, "cannot make a socket for %s port %u", addr, port);
 	int rc = set_options(fd, a.sa.sa_family);
-	if (rc == 0 && (bind(fd, &a.sa, n) < 0 || listen(fd, BACKLOG) < 0))
+	if (rc == 0 && (bind(fd, &a.sa, (socklen_t)n) < 0 || listen(fd, BACKLOG) < 0))
 		rc = -errno;
 	if (rc == 0)
 		return fd;
 	close(fd);
 	return err_sys(e, rc, "cannot listen on %s port %u", addr, port);
+}
+
+int listen_try(const char *addr, uint16_t port, struct err *e)
+{
+	union tcp_addr a;
+	int n = read_addr(&a, addr, port, e), off = 0;
+	if (n < 0)
+		return n;
+	int fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(e, -errno, "cannot make a socket for %s port %u", addr, port);
+	int rc = set_options(fd, a.sa.sa_family);
+	/* Old connections may linger on the port, another listener may not. */
+	if (rc == 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &off, sizeof(off)) < 0 ||
+			       bind(fd, &a.sa, (socklen_t)n) < 0))
+		rc = -errno;
+	close(fd);
+	if (rc == -EADDRINUSE)
+		return err_set(e, rc, "another program listens on %s port %u", addr, port);
+	return rc < 0 ? err_sys(e, rc, "cannot listen on %s port %u", addr, port) : 0;
 }
 
 /* Is anybody behind the socket file? 1: yes, 0: no, and the file is gone now. */

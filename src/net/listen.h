@@ -16,6 +16,9 @@ struct stream;
 /* Bind and listen on a TCP address ("0.0.0.0", "::" is v6 only) with SO_REUSEPORT. Returns a
  * close-on-exec descriptor or a negative error that names address and port. */
 int listen_bind(const char *addr, uint16_t port, struct err *e);
+/* 0 when nobody listens there yet; SO_REUSEPORT would silently share the port with another process
+ * of the same user. -EADDRINUSE otherwise, in words that name address and port. */
+int listen_try(const char *addr, uint16_t port, struct err *e);
 /* Bind a Unix stream socket of `mode`, replacing a dead one; refuses one that answers. */
 int listen_bind_unix(const char *path, unsigned mode, struct err *e);
 

@@ -72,6 +72,7 @@ static void two_loops_may_share_a_port(void **state)
 	socklen_t n = sizeof(a);
 	int one = listen_bind("127.0.0.1", 0, &e);
 	assert_int_equal(getsockname(one, (struct sockaddr *)&a, &n), 0);
+	assert_int_equal(listen_try("127.0.0.1", ntohs(a.sin_port), &e), -EADDRINUSE);
 	int two = listen_bind("127.0.0.1", ntohs(a.sin_port), &e);
 	assert_true(two >= 0);
 	close(one);
