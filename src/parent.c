@@ -1,14 +1,16 @@
-/* See parent.h. Both ends of the pair stay open here, so that a child that ends and comes back finds the
- * messages that waited, and the other one never notices. */
+/* See parent.h. Both ends of the pair stay open here, so that a child that ends and comes back
+ * finds the messages that waited, and the other one never notices. */
 #include "parent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -142,13 +144,15 @@ static void signal_children(struct parent *p, int signum)
 
 /* ---- what is opened before privileges go ---- */
 
-static int bind_port(struct parent *p, uint16_t port, const char *option, unsigned *n_args,
-	struct err *e)
+static int bind_port(
+	struct parent *p, uint16_t port, const char *option, unsigned *n_args, struct err *e)
 {
 	struct child *g = &p->gate;
 	const struct conf_list *addrs = &p->conf->listen.addresses;
 	for (unsigned i = 0; port && i < addrs->n; i++) {
-		int fd = listen_bind(addrs->v[i], port, e);
+		int fd = listen_try(addrs->v[i], port, e);
+		if (fd == 0)
+			fd = listen_bind(addrs->v[i], port, e);
 		if (fd == -EAFNOSUPPORT && addrs->n > 1)
 			continue; /* a machine without IPv6 */
 		if (fd < 0)
@@ -165,7 +169,7 @@ static int make_dirs(struct parent *p, struct err *e)
 		const char *top, *sub;
 		const struct identity *who;
 	} dirs[] = {
-		{p->conf->state_dir, "gate",	 &p->gate.who	 },
+		{p->conf->state_dir, "gate",    &p->gate.who   },
 		{p->conf->state_dir, "steward", &p->steward.who},
 		{p->conf->run_dir,   "steward", &p->steward.who},
 	};
@@ -183,6 +187,25 @@ static int make_dirs(struct parent *p, struct err *e)
 			return rc;
 	}
 	return 0;
+}
+
+/* Held until this process ends, however it does: two of us on one state would ruin it. The children
+ * do not inherit it. */
+static int lock_state(struct parent *p, struct err *e)
+{
+	char path[PATH_MAX];
+	if (snprintf(path, sizeof(path), "%s/lock", p->conf->state_dir) >= (int)sizeof(path))
+		return err_set(e, -ENAMETOOLONG, "%s: path too long", p->conf->state_dir);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_sys(e, -errno, "cannot open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	int rc = -errno;
+	close(fd);
+	if (rc == -EWOULDBLOCK)
+		return err_set(e, rc, "another lanthornd runs on %s", p->conf->state_dir);
+	return err_sys(e, rc, "cannot lock %s", path);
 }
 
 static int open_pair(struct parent *p, struct err *e)
@@ -240,6 +263,8 @@ static int prepare(struct parent *p, struct err *e)
 		rc = name_steward(p, e);
 	if (rc == 0)
 		rc = make_dirs(p, e);
+	if (rc == 0)
+		rc = lock_state(p, e);
 	if (rc == 0)
 		rc = open_all(p, e);
 	if (rc == 0)
