@@ -67,6 +67,38 @@ static struct route *base_route(const char *domain)
 	return r;
 }
 
+static bool same_list(const struct conf_list *a, const struct conf_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	return true;
+}
+
+/* A CA file may have changed under the same name, so that such a device never counts as the same. */
+static bool same_device(const struct conf_device *a, const struct conf_device *b)
+{
+	return a->port == b->port && a->tls == b->tls && a->has_pin == b->has_pin &&
+	       memcmp(a->pin, b->pin, sizeof(a->pin)) == 0 && !a->ca_file[0] && !b->ca_file[0] &&
+	       a->is_public == b->is_public && strcmp(a->host, b->host) == 0 &&
+	       same_list(&a->embed_from, &b->embed_from);
+}
+
+/* The route of a device that did not change is kept, and with it what runs through it. */
+static struct route *kept_route(
+	const struct control *c, const struct conf *conf, const struct conf_device *d)
+{
+	const struct conf_device *old = c->conf ? conf_device_find(c->conf, d->name) : NULL;
+	if (!old || !same_device(old, d) || strcmp(c->conf->domain, conf->domain) != 0)
+		return NULL;
+	for (unsigned i = 0; i < c->n_routes; i++)
+		if (strcmp(c->routes[i]->device, d->name) == 0)
+			return route_ref(c->routes[i]);
+	return NULL;
+}
+
 int control_use_conf(struct control *c, const struct conf *conf, struct err *e)
 {
 	struct route **routes = xcalloc(conf->n_devices + 1, sizeof(*routes));
@@ -74,7 +106,9 @@ int control_use_conf(struct control *c, const struct conf *conf, struct err *e)
 	int rc = 0;
 	routes[n++] = base_route(conf->domain);
 	for (unsigned i = 0; rc == 0 && i < conf->n_devices; i++) {
-		rc = upstream_route(&routes[n], &conf->devices[i], conf->domain, e);
+		routes[n] = kept_route(c, conf, &conf->devices[i]);
+		if (!routes[n])
+			rc = upstream_route(&routes[n], &conf->devices[i], conf->domain, e);
 		if (rc == 0)
 			n++;
 	}
@@ -251,16 +285,6 @@ void control_follow(struct control *c)
 
 /* ---- reload ---- */
 
-static bool same_list(const struct conf_list *a, const struct conf_list *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (unsigned i = 0; i < a->n; i++)
-		if (strcmp(a->v[i], b->v[i]) != 0)
-			return false;
-	return true;
-}
-
 static void name_restarts(char *words, const struct conf *a, const struct conf *b)
 {
 	const struct {
@@ -296,16 +320,31 @@ static void put_errors(char *words, const struct conf_errors *errors)
 	}
 }
 
+/* What runs to a device that the file no longer has ends, and so do the sessions on its host. */
+static void cut_gone(struct control *c, const struct conf *old)
+{
+	char host[512];
+	for (unsigned i = 0; i < old->n_devices; i++) {
+		const char *name = old->devices[i].name;
+		if (conf_device_find(c->conf, name))
+			continue;
+		c->notify.device_cut(c->notify.ctx, name);
+		snprintf(host, sizeof(host), "%s.%s", name, old->domain);
+		auth_host_removed(c->auth, host);
+	}
+}
+
 int control_load_conf(struct control *c, bool knows, char *words)
 {
 	struct conf_errors *errors = xcalloc(1, sizeof(*errors));
+	const struct conf *old = conf_ref(c->conf);
 	struct conf *fresh = NULL;
 	struct err e = {0};
 	int rc = conf_load(&fresh, c->conf_path, errors);
 	if (rc < 0) {
 		put_errors(words, errors);
 	} else {
-		name_restarts(words, c->conf, fresh);
+		name_restarts(words, old, fresh);
 		rc = control_use_conf(c, fresh, &e);
 		if (rc < 0)
 			snprintf(words, CONTROL_RELOAD_TEXT, "%s", e.text);
@@ -313,6 +352,7 @@ int control_load_conf(struct control *c, bool knows, char *words)
 	free(errors);
 	conf_unref(fresh);
 	if (rc < 0) {
+		conf_unref(old);
 		log_error(AREA, "the new configuration is wrong; the old one stays", "why",
 			e.text[0] ? e.text : NULL);
 		return rc;
@@ -322,6 +362,8 @@ int control_load_conf(struct control *c, bool knows, char *words)
 	if (!knows && c->steward)
 		msgpipe_send(c->steward, &(struct procmsg){.type = PROCMSG_RELOAD}, NULL);
 	control_follow(c);
+	cut_gone(c, old);
+	conf_unref(old);
 	log_info(AREA, "configuration loaded", "restart_needed_for", words[0] ? words : NULL);
 	return 0;
 }
