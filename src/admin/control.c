@@ -359,15 +359,16 @@ static struct word *word_new(struct control *c, void (*fn)(struct job *))
 	return w;
 }
 
-static void on_links_word(struct job *job)
+static void note_links(struct control *c, const struct word *w)
 {
-	struct word *w = container_of(job, struct word, job);
-	struct device_links *l = map_get(w->c->links, w->device);
+	struct device_links *l = map_get(c->links, w->device);
+	int64_t now = clock_unix();
+	if (devices_seen(c->db, w->device, now, NULL) == -ENOENT)
+		return; /* removed meanwhile */
 	if (!l) {
 		l = xcalloc(1, sizeof(*l));
-		map_put(w->c->links, w->device, l);
+		map_put(c->links, w->device, l);
 	}
-	int64_t now = clock_unix();
 	if ((l->n == 0) != (w->links == 0))
 		log_info(AREA, w->links ? "device online" : "device offline", "device", w->device,
 			"peer", w->peer);
@@ -375,7 +376,12 @@ static void on_links_word(struct job *job)
 	l->seen_at = now;
 	if (w->peer[0])
 		memcpy(l->peer, w->peer, sizeof(l->peer));
-	devices_seen(w->c->db, w->device, now, NULL);
+}
+
+static void on_links_word(struct job *job)
+{
+	struct word *w = container_of(job, struct word, job);
+	note_links(w->c, w);
 	free(w);
 }
 

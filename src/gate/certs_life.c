@@ -89,8 +89,7 @@ void certs_life_held(struct certs_row *r, struct certs_order *o, int64_t now)
 	r->next_at = schedule_renew_at(r->id, r->not_before, r->not_after);
 }
 
-static void note_failure(
-	struct certs_row *r, enum state_class class, const char *why, int64_t now)
+static void note_failure(struct certs_row *r, enum state_class class, const char *why, int64_t now)
 {
 	r->fails++;
 	r->failed_at = now;
@@ -110,7 +109,8 @@ static int64_t own_backoff(const struct certs_row *r, int64_t now)
 void certs_life_failed(struct certs_row *r, struct certs_order *o, const struct procmsg *why,
 	const struct certs_time *now)
 {
-	/* A steward that is asked during its back-off says again what failed then: no new failure. */
+	/* A steward that is asked during its back-off says again what failed then: no new failure.
+	 */
 	if (!why->next_at || why->next_at != r->next_at || why->class != r->fail_class)
 		note_failure(r, why->class, why->text, now->unix_s);
 	r->next_at = why->next_at ? why->next_at : own_backoff(r, now->unix_s);

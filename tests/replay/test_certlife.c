@@ -1,5 +1,5 @@
-/* The life of certificates under a fake clock: gate/certs with its real files and database, a steward
- * that is a function, months in a second. */
+/* The life of certificates under a fake clock: gate/certs with its real files and database, a
+ * steward that is a function, months in a second. */
 #include "../unit/gate_tmp.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ enum mood {
 	ANSWER, /* a good chain at once */
 	SILENT,
 	REFUSE, /* STATE_FAIL_CA, next_at an hour ahead */
-	DEAF,	/* the pipe is full */
+	DEAF,   /* the pipe is full */
 };
 
 struct world {

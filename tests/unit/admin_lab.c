@@ -89,11 +89,13 @@ void admin_start(struct admin_lab *l)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	l->steward = pair[1];
 	l->slot = snapshot_slot_new();
-	struct control_opts o = {.conf = conf,
+	struct control_opts o = {
+		.conf = conf,
 		.conf_path = path,
 		.steward_fd = pair[0],
 		.slot = l->slot,
-		.notify = {l, on_snapshot, on_session_put, on_session_drop, on_cut}};
+		.notify = {l, on_snapshot, on_session_put, on_session_drop, on_cut}
+        };
 	if (control_start(&l->c, &o, &e) < 0)
 		fail_msg("control_start: %s", e.text);
 	conf_unref(conf);
@@ -211,8 +213,8 @@ void admin_ask(struct admin_lab *l, const struct ask_question *q, struct admin_a
 	ask_lab_free(x);
 }
 
-json_t *admin_api(struct admin_lab *l, const char *method, const char *target, const char *body,
-	int status)
+json_t *admin_api(
+	struct admin_lab *l, const char *method, const char *target, const char *body, int status)
 {
 	struct admin_answer *a = calloc(1, sizeof(*a));
 	struct ask_question q = {

@@ -1,5 +1,5 @@
-/* For tests of admin: a whole control thread with a configuration of its own, a steward that the test
- * plays, and questions asked on the desk without HTTP. */
+/* For tests of admin: a whole control thread with a configuration of its own, a steward that the
+ * test plays, and questions asked on the desk without HTTP. */
 #pragma once
 
 #include <jansson.h>
@@ -7,9 +7,9 @@
 #include <stdbool.h>
 
 #include "admin/control.h"
+#include "ask_lab.h"
 #include "base/procmsg.h"
 #include "gate/snapshot.h"
-#include "ask_lab.h"
 #include "gate_lab.h"
 #include "gate_tmp.h"
 
@@ -19,8 +19,8 @@ struct admin_lab {
 	char dir[64];
 	struct control *c;
 	struct snapshot_slot *slot;
-	int steward;	/* our end */
-	struct lab ca;	/* the public CA in miniature */
+	int steward;   /* our end */
+	struct lab ca; /* the public CA in miniature */
 	pthread_mutex_t *lock;
 	/* What the loops were told. */
 	unsigned snapshots, drops;
@@ -29,7 +29,7 @@ struct admin_lab {
 	enum lab_fault fault;
 	int64_t life_s;
 	unsigned orders, publishes, withdrawals;
-	bool mute; /* it hears and says nothing */
+	bool mute;             /* it hears and says nothing */
 	char ordered[16][254]; /* first names, in order */
 	uint64_t ids[16];      /* of orders; one that comes again is not served again */
 	uint8_t in[PROCMSG_MAX];
@@ -58,7 +58,7 @@ struct admin_answer {
 /* Ask the desk and wait. */
 void admin_ask(struct admin_lab *l, const struct ask_question *q, struct admin_answer *out);
 /* On the Unix socket; returns the JSON (decref it) after checking the status. */
-json_t *admin_api(struct admin_lab *l, const char *method, const char *target, const char *body,
-	int status);
+json_t *admin_api(
+	struct admin_lab *l, const char *method, const char *target, const char *body, int status);
 /* The text at a path like "error.code"; fails the test when it is missing. */
 const char *admin_text(const json_t *o, const char *path);

@@ -1,5 +1,5 @@
-/* Questions for a desk without HTTP: made by hand here, answered by the code under test. Stands in for
- * gate/ask, whose names it defines. */
+/* Questions for a desk without HTTP: made by hand here, answered by the code under test. Stands in
+ * for gate/ask, whose names it defines. */
 #pragma once
 
 #include <semaphore.h>

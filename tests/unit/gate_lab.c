@@ -45,7 +45,8 @@ void lab_init(struct lab *l, int64_t now)
 	struct ca_x509_shape s = shape(serial, now - 86400, now + 86400 * 3650, l->root_key);
 	l->root = sign_new(&s, "Lab Root", NULL, l->root_key, "critical,CA:TRUE");
 	s = shape(serial, now - 86400, now + 86400 * 3650, l->mid_key);
-	l->mid = sign_new(&s, "Lab Intermediate", l->root, l->root_key, "critical,CA:TRUE,pathlen:0");
+	l->mid = sign_new(
+		&s, "Lab Intermediate", l->root, l->root_key, "critical,CA:TRUE,pathlen:0");
 }
 
 void lab_done(struct lab *l)
@@ -66,7 +67,8 @@ static void copy_san(X509 *leaf, X509_REQ *req, enum lab_fault fault)
 	int n = sk_GENERAL_NAME_num(san);
 	for (int i = 0; i < n - (fault == LAB_NAME_LESS); i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%sDNS:%s", i ? "," : "",
-			(const char *)ASN1_STRING_get0_data(sk_GENERAL_NAME_value(san, i)->d.dNSName));
+			(const char *)ASN1_STRING_get0_data(
+				sk_GENERAL_NAME_value(san, i)->d.dNSName));
 	if (fault == LAB_NAME_MORE)
 		strcat(text, ",DNS:www.bank.example");
 	if (fault == LAB_NAME_LESS && n == 1)
@@ -85,8 +87,8 @@ static X509 *make_leaf(struct lab *l, X509_REQ *req, int64_t life_s, enum lab_fa
 		to = l->now - 60;
 	if (fault == LAB_FUTURE)
 		from = l->now + 2 * 86400, to = from + life_s;
-	struct ca_x509_shape s = shape(
-		serial, from, to, fault == LAB_OTHER_KEY ? other : X509_REQ_get0_pubkey(req));
+	struct ca_x509_shape s =
+		shape(serial, from, to, fault == LAB_OTHER_KEY ? other : X509_REQ_get0_pubkey(req));
 	X509 *c = ca_x509_new(&s);
 	assert(c);
 	X509_set_issuer_name(c, X509_get_subject_name(l->mid));

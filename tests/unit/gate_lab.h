@@ -21,14 +21,14 @@ void lab_done(struct lab *l);
 /* What to get wrong. */
 enum lab_fault {
 	LAB_GOOD,
-	LAB_OTHER_KEY,	 /* the leaf is for a key of somebody else */
-	LAB_NAME_MORE,	 /* one name that nobody ordered */
-	LAB_NAME_LESS,	 /* one name is missing */
+	LAB_OTHER_KEY, /* the leaf is for a key of somebody else */
+	LAB_NAME_MORE, /* one name that nobody ordered */
+	LAB_NAME_LESS, /* one name is missing */
 	LAB_EXPIRED,
-	LAB_FUTURE,	 /* begins two days ahead */
+	LAB_FUTURE,      /* begins two days ahead */
 	LAB_WRONG_ORDER, /* leaf, root, intermediate */
-	LAB_FORGED,	 /* names the intermediate as its issuer, signed by another key */
-	LAB_TOO_MANY,	 /* seven certificates */
+	LAB_FORGED,      /* names the intermediate as its issuer, signed by another key */
+	LAB_TOO_MANY,    /* seven certificates */
 	LAB_EMPTY,
 	LAB_GARBAGE,
 	LAB_CUT, /* the last certificate ends in the middle */

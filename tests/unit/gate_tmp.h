@@ -1,10 +1,10 @@
 /* A directory of its own for each test, removed with all it holds. */
 #pragma once
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 #include <dirent.h>

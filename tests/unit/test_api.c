@@ -88,23 +88,22 @@ static void only_admins_reach_the_api(void **state)
 		const char *cookie, *target;
 		int status;
 	} cases[] = {
-		{ASK_BASE,  NULL,			   "/api/v1/status",	   401},
-		{ASK_BASE,  "__Host-lanthorn=guess", "/api/v1/status",	   401},
-		{ASK_BASE,  USER_COOKIE,	       "/api/v1/status",	 403},
-		{ASK_BASE,  USER_COOKIE,	       "/api/v1/openapi.json", 200},
-		{ASK_BASE,  ADMIN_COOKIE,	      "/api/v1/status",	200},
-		{ASK_LOCAL, NULL,			   "/api/v1/status",	   200},
-		{ASK_LOCAL, NULL,			   "/api/v1/nothing",	    404},
-		{ASK_LOCAL, NULL,			   "/api/v2/status",	   404},
-		{ASK_LOCAL, NULL,			   "/api/v1/status/",	    404},
-		{ASK_LOCAL, NULL,			   "/api/v1/reload",	   405},
+		{ASK_BASE,  NULL,                    "/api/v1/status",       401},
+		{ASK_BASE,  "__Host-lanthorn=guess", "/api/v1/status",       401},
+		{ASK_BASE,  USER_COOKIE,             "/api/v1/status",       403},
+		{ASK_BASE,  USER_COOKIE,             "/api/v1/openapi.json", 200},
+		{ASK_BASE,  ADMIN_COOKIE,            "/api/v1/status",       200},
+		{ASK_LOCAL, NULL,                    "/api/v1/status",       200},
+		{ASK_LOCAL, NULL,                    "/api/v1/nothing",      404},
+		{ASK_LOCAL, NULL,                    "/api/v2/status",       404},
+		{ASK_LOCAL, NULL,                    "/api/v1/status/",      404},
+		{ASK_LOCAL, NULL,                    "/api/v1/reload",       405},
 	};
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int status = status_of(l,
-			&(struct ask_question){.kind = cases[i].kind,
-				.method = "GET",
-				.target = cases[i].target,
-				.cookie = cases[i].cookie});
+		int status = status_of(l, &(struct ask_question){.kind = cases[i].kind,
+						  .method = "GET",
+						  .target = cases[i].target,
+						  .cookie = cases[i].cookie});
 		if (status != cases[i].status)
 			fail_msg("case %u: %d", i, status);
 	}
@@ -116,8 +115,8 @@ static void every_call_refuses_who_may_not(void **state)
 	for (const struct api_route *const *t = api_tables; *t; t++) {
 		for (const struct api_route *r = *t; r->path; r++) {
 			char *target = xasprintf("/api/v1/%s", r->path);
-			const char *method = r->method == METHOD_GET	  ? "GET"
-					     : r->method == METHOD_POST	  ? "POST"
+			const char *method = r->method == METHOD_GET      ? "GET"
+					     : r->method == METHOD_POST   ? "POST"
 					     : r->method == METHOD_DELETE ? "DELETE"
 									  : "PUT";
 			struct ask_question q = {
@@ -140,27 +139,26 @@ static void bodies_are_read_strictly(void **state)
 		const char *body, *type;
 		int status;
 	} cases[] = {
-		{NULL,			    NULL,		  422},
-		{"{",			      NULL,		    400},
-		{"[]",			    NULL,		  400},
-		{"{\"name\":\"tv\"}",	  "text/plain",	     415},
-		{"{\"name\":1}",		 NULL,		  422},
-		{"{\"name\":\"tv\",\"x\":1}", NULL,		    422},
-		{"{\"name\":\"TV\"}",	  NULL,		    422},
-		{"{\"name\":\"a.b\"}",	   NULL,		    422},
-		{"{\"name\":\"www\"}",	   NULL,		    409},
-		{"{\"name\":\"nas\"}",	   NULL,		    409},
-		{"{\"name\":\"tv\",\"name\":\"nas\"}", NULL,		    400},
-		{"{\"name\":\"tv\"}",	  "application/json", 201},
-		{"{\"name\":\"tv\"}",	  NULL,		    409},
+		{NULL,				 NULL,               422},
+		{"{",				  NULL,               400},
+		{"[]",				 NULL,               400},
+		{"{\"name\":\"tv\"}",                  "text/plain",       415},
+		{"{\"name\":1}",                       NULL,               422},
+		{"{\"name\":\"tv\",\"x\":1}",          NULL,               422},
+		{"{\"name\":\"TV\"}",                  NULL,               422},
+		{"{\"name\":\"a.b\"}",                 NULL,               422},
+		{"{\"name\":\"www\"}",                 NULL,               409},
+		{"{\"name\":\"nas\"}",                 NULL,               409},
+		{"{\"name\":\"tv\",\"name\":\"nas\"}", NULL,               400},
+		{"{\"name\":\"tv\"}",                  "application/json", 201},
+		{"{\"name\":\"tv\"}",                  NULL,               409},
 	};
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int status = status_of(l,
-			&(struct ask_question){.kind = ASK_LOCAL,
-				.method = "POST",
-				.target = "/api/v1/devices",
-				.body = cases[i].body,
-				.type = cases[i].type});
+		int status = status_of(l, &(struct ask_question){.kind = ASK_LOCAL,
+						  .method = "POST",
+						  .target = "/api/v1/devices",
+						  .body = cases[i].body,
+						  .type = cases[i].type});
 		if (status != cases[i].status)
 			fail_msg("case %u: %d", i, status);
 	}
@@ -173,8 +171,8 @@ static void a_device_is_paired_seen_and_removed(void **state)
 	struct admin_lab *l = *state;
 	struct token t;
 	struct err e = {0};
-	json_t *o = admin_api(l, "POST", "/api/v1/devices",
-		"{\"name\":\"tv\",\"title\":\"Living room\"}", 201);
+	json_t *o = admin_api(
+		l, "POST", "/api/v1/devices", "{\"name\":\"tv\",\"title\":\"Living room\"}", 201);
 	assert_string_equal(admin_text(o, "url"), "https://tv." ADMIN_DOMAIN "/");
 	assert_int_equal(token_decode(&t, admin_text(o, "token"), &e), 0);
 	assert_string_equal(t.device_id, "tv");
@@ -346,10 +344,10 @@ static void a_reload_says_what_is_wrong_or_needs_a_restart(void **state)
 	assert_non_null(strstr(admin_text(o, "error.message"), "devicez"));
 	assert_non_null(strstr(admin_text(o, "error.details.0"), "gateway.yaml:"));
 	json_decref(o);
-	admin_write_conf(l, "listen:\n  port: 8443\nworkers: 3\n");
+	admin_write_conf(l, "listen:\n  port: 8443\nlimits:\n  url: 4KiB\n");
 	o = admin_api(l, "POST", "/api/v1/reload", NULL, 200);
 	assert_string_equal(admin_text(o, "restart_needed_for.0"), "listen");
-	assert_string_equal(admin_text(o, "restart_needed_for.1"), "workers");
+	assert_string_equal(admin_text(o, "restart_needed_for.1"), "limits");
 	json_decref(o);
 	while (!told && admin_hear(l, m, 1000))
 		told = m->type == PROCMSG_RELOAD;
@@ -360,10 +358,9 @@ static void a_reload_says_what_is_wrong_or_needs_a_restart(void **state)
 static void logs_hold_the_stewards_lines_too(void **state)
 {
 	struct admin_lab *l = *state;
-	admin_say(l,
-		&(struct procmsg){.type = PROCMSG_STATE,
-			.class = STATE_LOG,
-			.text = "a line of the steward"});
+	admin_say(l, &(struct procmsg){.type = PROCMSG_STATE,
+			     .class = STATE_LOG,
+			     .text = "a line of the steward"});
 	admin_serve(l, 200);
 	json_t *o = admin_api(l, "GET", "/api/v1/logs?lines=1", NULL, 200);
 	assert_int_equal(json_array_size(json_object_get(o, "lines")), 1);
@@ -372,8 +369,8 @@ static void logs_hold_the_stewards_lines_too(void **state)
 	bool found = false;
 	size_t i;
 	json_t *line;
-	json_array_foreach(json_object_get(o, "lines"), i, line)
-		found |= strcmp(json_string_value(line), "a line of the steward") == 0;
+	json_array_foreach(json_object_get(o, "lines"), i, line) found |=
+		strcmp(json_string_value(line), "a line of the steward") == 0;
 	assert_true(found);
 	json_decref(o);
 }

@@ -166,8 +166,8 @@ static void a_device_certificate_is_a_client_of_that_name(void **state)
 	BN_free(bn);
 	assert_int_equal(verify_as_client(p, c, NOW), X509_V_OK);
 	assert_int_equal(verify_as_client(p, c, NOW - 3500), X509_V_OK);
-	assert_int_equal(verify_as_client(p, c, NOW + CA_DEVICE_LIFE_S + 60),
-		X509_V_ERR_CERT_HAS_EXPIRED);
+	assert_int_equal(
+		verify_as_client(p, c, NOW + CA_DEVICE_LIFE_S + 60), X509_V_ERR_CERT_HAS_EXPIRED);
 	assert_int_equal(X509_check_purpose(c, X509_PURPOSE_SSL_SERVER, 0), 0);
 	X509_free(c);
 	buf_done(&one.der);
@@ -184,12 +184,12 @@ static void bad_requests_are_refused(void **state)
 		int cut, flip; /* drop the last bytes; turn a bit in one of them */
 		const char *says;
 	} cases[] = {
-		{"P-384", "tv",	    0, 0, "P-256"		   },
-		{"P-256", "TV",	    0, 0, "device name"	   },
-		{"P-256", "a.b",    0, 0, "device name"	   },
-		{"P-256", "-",	    0, 0, "device name"	   },
-		{"P-256", "tv",	    3, 0, "not a certificate"},
-		{"P-256", "tv",	    0, 4, "its own key"	   },
+		{"P-384", "tv",  0, 0, "P-256"            },
+		{"P-256", "TV",  0, 0, "device name"      },
+		{"P-256", "a.b", 0, 0, "device name"      },
+		{"P-256", "-",   0, 0, "device name"      },
+		{"P-256", "tv",  3, 0, "not a certificate"},
+		{"P-256", "tv",  0, 4, "its own key"      },
 	};
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct buf csr = BUF_INIT(CA_CSR_MAX + 8);
@@ -233,7 +233,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_damaged_root_is_not_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_root_that_others_may_read_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(link_certificates_cover_every_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			link_certificates_cover_every_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_device_certificate_is_a_client_of_that_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_requests_are_refused, setup, teardown),

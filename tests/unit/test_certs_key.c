@@ -1,5 +1,5 @@
-/* gate/certs_key: the request says what was ordered, and no chain passes that does not prove exactly
- * that for our key, now. */
+/* gate/certs_key: the request says what was ordered, and no chain passes that does not prove
+ * exactly that for our key, now. */
 #include "gate_tmp.h"
 
 #include <errno.h>
@@ -55,18 +55,18 @@ static void a_chain_passes_only_when_all_of_it_is_right(void **state)
 		int rc;
 		const char *says;
 	} cases[] = {
-		{LAB_GOOD,	  0,	     ""		       },
-		{LAB_OTHER_KEY,	  -EINVAL, "our key"	       },
-		{LAB_NAME_MORE,	  -EINVAL, "exactly the names"},
-		{LAB_NAME_LESS,	  -EINVAL, "exactly the names"},
-		{LAB_EXPIRED,	  -ERANGE, "expired"	       },
-		{LAB_FUTURE,	  -ERANGE, "a day ahead"      },
-		{LAB_WRONG_ORDER, -EINVAL, "broken"	       },
-		{LAB_FORGED,	  -EINVAL, "broken"	       },
-		{LAB_TOO_MANY,	  -EINVAL, "one to six"       },
-		{LAB_EMPTY,	  -EINVAL, "one to six"       },
-		{LAB_GARBAGE,	  -EINVAL, "one to six"       },
-		{LAB_CUT,	  -EINVAL, "one to six"       },
+		{LAB_GOOD,        0,       ""                 },
+		{LAB_OTHER_KEY,   -EINVAL, "our key"          },
+		{LAB_NAME_MORE,   -EINVAL, "exactly the names"},
+		{LAB_NAME_LESS,   -EINVAL, "exactly the names"},
+		{LAB_EXPIRED,     -ERANGE, "expired"          },
+		{LAB_FUTURE,      -ERANGE, "a day ahead"      },
+		{LAB_WRONG_ORDER, -EINVAL, "broken"           },
+		{LAB_FORGED,      -EINVAL, "broken"           },
+		{LAB_TOO_MANY,    -EINVAL, "one to six"       },
+		{LAB_EMPTY,       -EINVAL, "one to six"       },
+		{LAB_GARBAGE,     -EINVAL, "one to six"       },
+		{LAB_CUT,         -EINVAL, "one to six"       },
 	};
 	struct order o;
 	order_init(&o, &want);
@@ -128,9 +128,9 @@ static void only_short_names_become_a_cn(void **state)
 		const char *name;
 		int cn;
 	} cases[] = {
-		{"tv.home.example.com",							 1},
-		/* 64 and 65 bytes */
-		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com", 1},
+		{"tv.home.example.com",					       1},
+ /* 64 and 65 bytes */
+		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com",  1},
 		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com", 0},
 	};
 	for (unsigned i = 0; i < 3; i++) {

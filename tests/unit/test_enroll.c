@@ -1,5 +1,6 @@
-/* gate/enroll: a token admits exactly one key, only with the right proof on the right connection, and
- * guessing leads nowhere; renewal is for the same device and key, as long as it was not removed. */
+/* gate/enroll: a token admits exactly one key, only with the right proof on the right connection,
+ * and guessing leads nowhere; renewal is for the same device and key, as long as it was not
+ * removed. */
 #include "gate_tmp.h"
 
 #include <errno.h>
@@ -136,7 +137,8 @@ static int enrol(struct scene *s, const struct attempt *t, char *text)
 	enroll_proof(mac, t->secret ? t->secret : s->token.secret, exporter, csr);
 	hex_encode(proof, mac, 32);
 	char *line = csr_line(csr);
-	char *body = xasprintf("device %s\nproof %s\n%s", t->device ? t->device : "tv", proof, line);
+	char *body =
+		xasprintf("device %s\nproof %s\n%s", t->device ? t->device : "tv", proof, line);
 	struct ask like = agent("enroll");
 	int status = post(s,
 		&(struct ask_question){.kind = ASK_ENROL,
@@ -196,13 +198,21 @@ static void nothing_else_gets_one(void **state)
 	memcpy(wrong, s->token.secret, sizeof(wrong));
 	wrong[15] ^= 1;
 	lab_device_csr(&other, s->key, "radio");
-	assert_int_equal(enrol(s, &(struct attempt){.secret = wrong, .peer = "10.0.0.1"}, one), 403);
+	assert_int_equal(
+		enrol(s, &(struct attempt){.secret = wrong, .peer = "10.0.0.1"}, one), 403);
 	assert_int_equal(enrol(s, &(struct attempt){.exporter = 8, .peer = "10.0.0.2"}, NULL), 403);
-	assert_int_equal(enrol(s, &(struct attempt){.device = "radio", .csr = &other,
-			 .peer = "10.0.0.3"}, two), 403);
+	assert_int_equal(
+		enrol(s, &(struct attempt){.device = "radio", .csr = &other, .peer = "10.0.0.3"},
+			two),
+		403);
 	assert_string_equal(one, two); /* nobody learns which devices there are */
-	assert_int_equal(enrol(s, &(struct attempt){.device = "radio", .csr = &other,
-			 .secret = zero, .peer = "10.0.0.4"}, NULL), 403);
+	assert_int_equal(enrol(s,
+				 &(struct attempt){.device = "radio",
+					 .csr = &other,
+					 .secret = zero,
+					 .peer = "10.0.0.4"},
+				 NULL),
+		403);
 	assert_int_equal(enrol(s, &(struct attempt){.device = "tv", .csr = &other}, NULL), 400);
 	assert_int_equal(live(s, NULL), 0);
 	assert_int_equal(s->changes, 0);
@@ -250,7 +260,8 @@ static void ten_failures_lock_address_and_device(void **state)
 	uint8_t wrong[TOKEN_SECRET_LEN] = {1};
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(
-			enrol(s, &(struct attempt){.secret = wrong, .peer = "10.0.0.1"}, NULL), 403);
+			enrol(s, &(struct attempt){.secret = wrong, .peer = "10.0.0.1"}, NULL),
+			403);
 	assert_int_equal(enrol(s, &(struct attempt){.peer = "10.0.0.1"}, NULL), 429);
 	assert_int_equal(enrol(s, &(struct attempt){.peer = "10.0.0.2"}, NULL), 429);
 	s->now.mono_ms += ENROLL_LOCK_MS + 1;
@@ -286,8 +297,8 @@ static void malformed_requests_are_refused(void **state)
 		"device tv\ndevice tv\n",
 		"hello\n",
 		"csr AAAA\n",
-		"device ../tv\nproof 0000000000000000000000000000000000000000000000000000000000000000\n"
-		"csr AAAA\n",
+		"device ../tv\nproof 00000000000000000000000000000000"
+		"00000000000000000000000000000000\ncsr AAAA\n",
 	};
 	struct ask like = agent("enroll");
 	struct ask_question q = {
@@ -324,7 +335,8 @@ static int renew(struct scene *s, const struct renewal *r)
 	struct device_cert c;
 	struct ask like = agent(r->name ? r->name : "tv");
 	live(s, &c);
-	snprintf(like.peer_serial, sizeof(like.peer_serial), "%s", r->serial ? r->serial : c.serial);
+	snprintf(
+		like.peer_serial, sizeof(like.peer_serial), "%s", r->serial ? r->serial : c.serial);
 	struct ca_csr facts;
 	assert_int_equal(ca_csr_read(&facts, s->csr.data, s->csr.len, NULL), 0);
 	memcpy(like.peer_spki, facts.spki_sha256, 32);

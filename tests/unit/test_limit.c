@@ -65,10 +65,10 @@ static void one_host_is_one_key(void **state)
 {
 	(void)state;
 	static const char *const cases[][2] = {
-		{"192.168.1.7",      "192.168.1.7"},
+		{"192.168.1.7",       "192.168.1.7"   },
 		{"2001:db8:1:2:3::4", "2001:db8:1:2::"},
-		{"fd00::1",	      "fd00::"},
-		{"local",	      "local"},
+		{"fd00::1",           "fd00::"        },
+		{"local",             "local"         },
 	};
 	for (unsigned i = 0; i < 4; i++) {
 		char key[46];

@@ -1,5 +1,5 @@
-/* gate/names: what was ever asked for is taken out again when it is wanted no more, over restarts of
- * either process; without an address nothing is touched. */
+/* gate/names: what was ever asked for is taken out again when it is wanted no more, over restarts
+ * of either process; without an address nothing is touched. */
 #include "gate_tmp.h"
 
 #include <errno.h>
@@ -133,7 +133,9 @@ static void failures_are_told_until_it_works(void **state)
 static void a_full_pipe_loses_nothing(void **state)
 {
 	struct scene *s = *state;
-	struct names_want w = {.names = hosts, .n = 2, .addrs = {1, {"192.168.1.1"}}};
+	struct names_want w = {
+		.names = hosts, .n = 2, .addrs = {1, {"192.168.1.1"}}
+        };
 	s->full = true;
 	names_set(s->n, &w);
 	assert_true(names_push(s->n));
