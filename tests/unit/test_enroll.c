@@ -404,19 +404,31 @@ static void a_removed_device_never_renews(void **state)
 	assert_int_equal(renew(s, &(struct renewal){.serial = c.serial}), 410);
 }
 
-static void the_time_is_told(void **state)
+static int ask_time(struct scene *s, const char *name, const char *serial, char *text)
+{
+	struct ca_csr facts;
+	struct ask like = agent(name);
+	struct ask_question q = {
+		.kind = ASK_AGENT, .method = "GET", .target = "/v1/time", .like = &like};
+	assert_int_equal(ca_csr_read(&facts, s->csr.data, s->csr.len, NULL), 0);
+	memcpy(like.peer_spki, facts.spki_sha256, 32);
+	snprintf(like.peer_serial, sizeof(like.peer_serial), "%s", serial);
+	return post(s, &q, text);
+}
+
+static void the_time_is_told_to_a_live_device(void **state)
 {
 	struct scene *s = *state;
+	struct device_cert c;
 	char text[8192];
-	struct ask like = agent("tv");
-	assert_int_equal(post(s,
-				 &(struct ask_question){.kind = ASK_AGENT,
-					 .method = "GET",
-					 .target = "/v1/time",
-					 .like = &like},
-				 text),
-		200);
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200);
+	live(s, &c);
+	assert_int_equal(ask_time(s, "tv", c.serial, text), 200);
 	assert_string_equal(text, "time 1790000000\n");
+	assert_int_equal(ask_time(s, "radio", c.serial, NULL), 403);
+	assert_int_equal(ask_time(s, "tv", "", NULL), 403);
+	assert_int_equal(devices_remove(s->db, "tv", NOW, NULL), 0);
+	assert_int_equal(ask_time(s, "tv", c.serial, NULL), 410);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -435,7 +447,7 @@ int main(void)
 		T(a_live_device_renews_also_when_expired),
 		T(renewal_is_for_the_same_device_and_key),
 		T(a_removed_device_never_renews),
-		T(the_time_is_told),
+		T(the_time_is_told_to_a_live_device),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
