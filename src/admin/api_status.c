@@ -29,7 +29,7 @@ static json_t *listen_json(const struct conf *f)
 /* Up: it has spoken since this process began. The parent starts it again when it dies. */
 static json_t *steward_json(const struct control *c)
 {
-	return json_pack("{s:b,s:o,s:o,s:i}", "up", c->steward && c->steward_started_at, "started",
+	return json_pack("{s:b,s:o,s:o,s:i}", "up", c->steward && c->steward_heard_at, "started",
 		api_moment(c->steward_started_at), "heard", api_moment(c->steward_heard_at),
 		"starts", (int)c->steward_starts);
 }

@@ -46,7 +46,7 @@ void auth_target_read(const struct auth *a, const struct form *f, struct auth_ta
 		str_copy(t->to, sizeof(t->to), to);
 }
 
-static const char *const no_access[3] = {"Not for you yet",
+static const struct auth_words no_access = {"Not for you yet",
 	"You are signed in, but this device has not been opened to you. Whoever looks after this "
 	"home can do that.",
 	"/"};
@@ -63,7 +63,7 @@ void auth_go(struct auth *a, struct ask *ask, const struct session *s, const str
 	if (auth_device_of(a, t->host, device) < 0 ||
 		users_may_reach(a->o.db, u->id, device, &e) != 1) {
 		auth_audit(a, u->name, "session.create", t->host, "not allowed");
-		auth_page_plain(a, ask, 403, no_access);
+		auth_page_plain(a, ask, 403, &no_access);
 		return;
 	}
 	struct code_grant g = {.base_session = s->id, .user_id = u->id};
@@ -122,7 +122,7 @@ static void clear_what_was_before(struct auth *a, struct ask *ask)
 
 void auth_callback(struct auth *a, struct ask *ask)
 {
-	static const char *const stale[3] = {"That took a little too long",
+	static const struct auth_words stale = {"That took a little too long",
 		"The sign-in was not finished in time, or it was begun in another window.", "/"};
 	struct form f;
 	struct code_grant g;
@@ -143,6 +143,6 @@ void auth_callback(struct auth *a, struct ask *ask)
 	if (rc == 0)
 		ask_redirect(ask, 303, to);
 	else
-		auth_page_plain(a, ask, 403, stale);
+		auth_page_plain(a, ask, 403, &stale);
 	form_done(&f);
 }

@@ -182,9 +182,9 @@ static void load_blob(struct work *w, const char *name)
 
 static void bad_form(struct auth *a, struct ask *ask)
 {
-	static const char *const text[3] = {
+	static const struct auth_words text = {
 		"That could not be read", "The form arrived damaged. Please try again.", "/"};
-	auth_page_plain(a, ask, 400, text);
+	auth_page_plain(a, ask, 400, &text);
 }
 
 void auth_signin_form(struct auth *a, struct ask *ask)
@@ -240,7 +240,7 @@ static bool is_setup(const struct ask *ask)
 /* 0, or an answer was given. */
 static int find_link(struct auth *a, struct ask *ask, const char *token, struct invite *inv)
 {
-	static const char *const stale[3] = {"This link has been used",
+	static const struct auth_words stale = {"This link has been used",
 		"Each link works once and for a limited time. Ask for a new one; on the gateway "
 		"itself: lanthornctl setup",
 		"/signin"};
@@ -257,7 +257,7 @@ static int find_link(struct auth *a, struct ask *ask, const char *token, struct 
 		return 0;
 	if (rc == -ENOENT)
 		limit_failed(a->by_addr, k.addr, clock_mono_ms());
-	auth_page_plain(a, ask, rc == -EAGAIN ? 429 : 410, stale);
+	auth_page_plain(a, ask, rc == -EAGAIN ? 429 : 410, &stale);
 	return rc;
 }
 

@@ -81,5 +81,8 @@ struct auth_page {
 void auth_page_signin(struct auth *a, struct ask *ask, const struct auth_page *p);
 void auth_page_link(struct auth *a, struct ask *ask, const struct auth_page *p);
 void auth_page_launcher(struct auth *a, struct ask *ask, const struct user *u);
-/* A page with one heading and one sentence; `link` (may be NULL) leads on. */
-void auth_page_plain(struct auth *a, struct ask *ask, int status, const char *const text[3]);
+/* A page with one heading, one sentence, and a path that leads on. */
+struct auth_words {
+	const char *title, *text, *link;
+};
+void auth_page_plain(struct auth *a, struct ask *ask, int status, const struct auth_words *w);

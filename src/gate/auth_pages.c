@@ -144,13 +144,12 @@ void auth_page_link(struct auth *a, struct ask *ask, const struct auth_page *p)
 	send_page(a, ask, p->status, &b);
 }
 
-void auth_page_plain(struct auth *a, struct ask *ask, int status, const char *const text[3])
+void auth_page_plain(struct auth *a, struct ask *ask, int status, const struct auth_words *w)
 {
 	struct buf b = BUF_INIT(PAGE_MAX);
-	html_begin(&b, text[0], 0);
-	buf_printf(&b, "<h1>%s</h1>\n<p>%s</p>\n", text[0], text[1]);
-	if (text[2])
-		buf_printf(&b, "<p><a href=\"%s\">Continue</a></p>\n", text[2]);
+	html_begin(&b, w->title, 0);
+	buf_printf(&b, "<h1>%s</h1>\n<p>%s</p>\n", w->title, w->text);
+	buf_printf(&b, "<p><a href=\"%s\">Continue</a></p>\n", w->link);
 	html_end(&b);
 	send_page(a, ask, status, &b);
 }

@@ -68,8 +68,7 @@ static void begin(struct visit *v, const char *auth)
 	v->proof = proof_start(v->c->o.tools, name, auth, v->order, on_proof, v);
 }
 
-/* --- the socket
- * ------------------------------------------------------------------------------------- */
+/* ---- the socket ---- */
 
 /* "ORDER METHOD TYPE IDENT TOKEN AUTH" in place. */
 static int split(char *line, char *words[6])

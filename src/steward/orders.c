@@ -70,8 +70,7 @@ static void drop(struct order *x)
 	removals_add_order(o->tools->removals, id, NULL);
 }
 
-/* --- how it ended
- * -------------------------------------------------------------------------------------- */
+/* ---- how it ended ---- */
 
 static void save(struct order *x)
 {
@@ -129,8 +128,7 @@ static void on_obtained(void *ctx, const struct obtain_result *r)
 	removals_add_order(o->tools->removals, id, NULL);
 }
 
-/* --- placing it
- * ---------------------------------------------------------------------------------------- */
+/* ---- placing it ---- */
 
 /* What makes an order impossible before anybody is asked. */
 static int check(const struct orders *o, const struct procmsg *m, struct err *e)

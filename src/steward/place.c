@@ -79,8 +79,7 @@ static void ask(struct locate *l, const char *name, enum dns_type type, resolve_
 	l->ask = resolve_start(l->loop, l->from, name, type, fn, l);
 }
 
-/* --- addresses of the servers
- * --------------------------------------------------------------------- */
+/* ---- addresses of the servers ---- */
 
 static void on_addr(void *ctx, const struct dns_reply *reply, const struct err *e);
 
@@ -118,8 +117,7 @@ static void on_addr(void *ctx, const struct dns_reply *reply, const struct err *
 	ask_addr(l);
 }
 
-/* --- servers of the zone
- * ---------------------------------------------------------------------------- */
+/* ---- servers of the zone ---- */
 
 static void on_ns(void *ctx, const struct dns_reply *reply, const struct err *e)
 {
@@ -142,8 +140,7 @@ static void on_ns(void *ctx, const struct dns_reply *reply, const struct err *e)
 	ask_addr(l);
 }
 
-/* --- the zone
- * --------------------------------------------------------------------------------------- */
+/* ---- the zone ---- */
 
 static void on_soa(void *ctx, const struct dns_reply *reply, const struct err *e)
 {
@@ -176,8 +173,7 @@ static void on_soa(void *ctx, const struct dns_reply *reply, const struct err *e
 	ask(l, l->place.zone, DNS_NS, on_ns);
 }
 
-/* --- CNAMEs
- * ------------------------------------------------------------------------------------------ */
+/* ---- CNAMEs ---- */
 
 static void on_cname(void *ctx, const struct dns_reply *reply, const struct err *e)
 {

@@ -94,8 +94,7 @@ static void fail(struct entry *n, enum state_class class, const char *text)
 	timer_arm(&n->timer, (uint64_t)s * 1000);
 }
 
-/* --- is it really there?
- * ----------------------------------------------------------------------------- */
+/* ---- is it really there? ---- */
 
 static void check_next(struct entry *n);
 
@@ -180,8 +179,7 @@ static void check(struct entry *n, const struct published *row)
 	n->locate = locate_start(n->p->tools->loop, &n->resolvers, n->name, on_located, n);
 }
 
-/* --- making it true
- * ---------------------------------------------------------------------------------- */
+/* ---- making it true ---- */
 
 static void on_done(void *ctx, int rc, const char *message)
 {

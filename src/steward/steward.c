@@ -47,8 +47,7 @@ struct steward {
 	void *ctx;
 };
 
-/* --- to the gate
- * ------------------------------------------------------------------------------------- */
+/* ---- to the gate ---- */
 
 static void report(void *ctx, const struct procmsg *m)
 {
@@ -107,8 +106,7 @@ static void tell(
 	report(s, &m);
 }
 
-/* --- from the gate
- * ----------------------------------------------------------------------------------- */
+/* ---- from the gate ---- */
 
 static void on_publish(struct steward *s, const struct procmsg *m)
 {
@@ -193,8 +191,7 @@ static void on_gone(void *ctx)
 	s->gone(s->ctx);
 }
 
-/* --- for the challenges
- * ------------------------------------------------------------------------------- */
+/* ---- for the challenges ---- */
 
 static bool is_ordered(void *ctx, uint64_t order, const char *ident)
 {
@@ -214,8 +211,7 @@ static void proof_said(void *ctx, uint64_t order, int rc, const char *text)
 	orders_proof_said(s->orders, order, rc, text);
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------------------ */
+/* ---- opening ---- */
 
 static struct uacme_opts uacme_opts_of(
 	const struct steward *s, const struct conf *conf, char *const p[3])

@@ -287,6 +287,8 @@ static void ten_thousand_guesses_do_not_get_in(void **state)
 	assert_int_equal(live(s, NULL), 0);
 }
 
+#define ZEROS "00000000000000000000000000000000"
+
 static void malformed_requests_are_refused(void **state)
 {
 	struct scene *s = *state;
@@ -297,8 +299,7 @@ static void malformed_requests_are_refused(void **state)
 		"device tv\ndevice tv\n",
 		"hello\n",
 		"csr AAAA\n",
-		"device ../tv\nproof 00000000000000000000000000000000"
-		"00000000000000000000000000000000\ncsr AAAA\n",
+		"device ../tv\nproof " ZEROS ZEROS "\ncsr AAAA\n",
 	};
 	struct ask like = agent("enroll");
 	struct ask_question q = {
