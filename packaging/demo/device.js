@@ -26,7 +26,8 @@ const STYLE = `
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; background: var(--bg); color: var(--ink);
 	font: 17px/1.5 system-ui, sans-serif; display: grid; place-content: center; padding: 24px; }
-main { width: min(420px, calc(100vw - 48px)); display: grid; gap: 16px; }
+main { width: min(420px, calc(100vw - 48px)); display: grid; gap: 16px;
+	grid-template-columns: minmax(0, 1fr); }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 16px;
 	padding: 24px; }
 h1 { font-size: 24px; margin: 0; }
