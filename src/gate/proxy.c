@@ -239,7 +239,10 @@ static void on_revoked(struct session_use *u)
 void proxy_exchange(struct exchange *x, const struct proxy_opts *o)
 {
 	struct proxy *p = xcalloc(1, sizeof(*p));
+	/* Only WebSockets: a tunnel of h2c would carry requests past every check of ours. */
 	const char *upgrade = msg_upgrade(x->req);
+	if (upgrade && !str_eq_nocase(upgrade, "websocket"))
+		upgrade = NULL;
 	p->x = x;
 	p->pool = o->pool;
 	p->tunnel_idle_ms = o->tunnel_idle_ms;
