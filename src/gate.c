@@ -188,6 +188,7 @@ static void stop(struct gate *g)
 static void prepare_process(void)
 {
 	struct rlimit files;
+	prctl(PR_SET_NAME, "lanthorn-gate", 0, 0, 0); /* started as /proc/self/exe */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
