@@ -134,14 +134,14 @@ class Lab:
 
 
 def children_of(pid):
-    """(pid, name of the executable) of the direct children."""
+    """(pid, command line) of the direct children; /proc/PID/exe of those not dumpable is hidden."""
     found = []
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rsplit(")", 1)[1].split()
             if int(fields[1]) == pid and fields[0] != "Z":
-                child = int(stat.parent.name)
-                found.append((child, os.path.basename(os.readlink(f"/proc/{child}/exe"))))
+                line = (stat.parent / "cmdline").read_bytes().decode(errors="replace")
+                found.append((int(stat.parent.name), line.split("\0")))
         except OSError:
             continue
     return found
@@ -217,14 +217,14 @@ dns:
         return self.ctl("status") is not None
 
     def steward_pid(self):
-        for pid, name in children_of(self.gateway.pid):
-            if name == "lanthorn-steward":
+        for pid, line in children_of(self.gateway.pid):
+            if line[0].endswith("/lanthorn-steward"):
                 return pid
         return None
 
     def gate_pid(self):
-        for pid, name in children_of(self.gateway.pid):
-            if name == "lanthornd":
+        for pid, line in children_of(self.gateway.pid):
+            if "--gate" in line:
                 return pid
         return None
 
