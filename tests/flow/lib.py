@@ -26,6 +26,10 @@ class Failure(Exception):
     """A promise that did not hold."""
 
 
+class Skip(Exception):
+    """This promise cannot be tried here; the words say why."""
+
+
 class Fatal(Exception):
     """Nothing after this can succeed: waits end at once, and so does the flow."""
 
@@ -347,6 +351,8 @@ def run(tests, make=Stack):
                 test(stack)
                 print(f"ok {number} - {name}", flush=True)
                 print(f"{name}: {time.monotonic() - begun:.1f} s", file=sys.stderr)
+            except Skip as why:
+                print(f"ok {number} - {name} # SKIP {why}", flush=True)
             except Exception as error:  # any failure is this test's
                 failed += 1
                 fatal = isinstance(error, Fatal)
