@@ -22,7 +22,9 @@ struct member {
 struct pool {
 	struct pool_opts o;
 	struct list idle, busy, waiting;
+	struct list refused; /* too many waited; to be told on the next turn */
 	unsigned n, n_idle, n_waiting;
+	unsigned n_dropped; /* used ones closed for who waits, and not yet replaced */
 	struct timer turn;
 	bool closing;
 };
@@ -36,17 +38,20 @@ struct pool *pool_new(const struct pool_opts *o)
 	list_init(&p->idle);
 	list_init(&p->busy);
 	list_init(&p->waiting);
+	list_init(&p->refused);
 	timer_init(&p->turn, o->loop, on_turn);
 	return p;
 }
 
 static void want_end(struct pool_want *w)
 {
-	if (!w->pool)
+	struct pool *p = w->pool;
+	if (!p)
 		return;
 	timer_cancel(&w->deadline);
 	list_remove(&w->node);
-	w->pool->n_waiting--;
+	if (w->waits && --p->n_waiting == 0)
+		p->n_dropped = 0;
 	w->pool = NULL;
 }
 
@@ -77,6 +82,8 @@ void pool_free(struct pool *p)
 	err_set(&e, -ECANCELED, "the way to this device is being taken down");
 	p->o.on_need = NULL;
 	p->o.on_count = NULL;
+	while (!list_empty(&p->refused))
+		want_fail(container_of(p->refused.next, struct pool_want, node), &e);
 	while (!list_empty(&p->waiting))
 		want_fail(container_of(p->waiting.next, struct pool_want, node), &e);
 	timer_cancel(&p->turn);
@@ -155,9 +162,16 @@ static void on_closed(void *ctx, struct client *c, const struct err *why)
 		p->o.on_count(p->o.ctx, p->n);
 }
 
+/* Close one that is idle. It may take a moment, in which it is no spare any more. */
+static void retire(struct member *m)
+{
+	set_idle(m, false);
+	client_close(m->client);
+}
+
 static void on_idle_close(struct timer *t)
 {
-	client_close(container_of(t, struct member, idle_close)->client);
+	retire(container_of(t, struct member, idle_close));
 }
 
 void pool_add(struct pool *p, struct stream *s)
@@ -173,15 +187,25 @@ void pool_add(struct pool *p, struct stream *s)
 		.ctx = m};
 	m->client = h1_client_new(s, &o);
 	p->n++;
+	if (p->n_dropped)
+		p->n_dropped--;
 	set_idle(m, true);
 	soon(p);
 	if (p->o.on_count)
 		p->o.on_count(p->o.ctx, p->n);
 }
 
+/* One that the origin has closed stays in the list until it is gone. */
+static unsigned count_spares(const struct pool *p)
+{
+	unsigned n = 0;
+	list_each(at, &p->idle) n += !container_of(at, struct member, node)->client->busy;
+	return n;
+}
+
 static struct member *pick(struct pool *p, const struct pool_want *w)
 {
-	if (w->hold && p->n_idle < 2 && p->n > p->n_idle)
+	if (w->hold && p->n > 1 && count_spares(p) < 2)
 		return NULL;
 	list_each(at, &p->idle) {
 		struct member *m = container_of(at, struct member, node);
@@ -221,11 +245,14 @@ static void on_turn(struct timer *t)
 
 void pool_drop_used(struct pool *p)
 {
+	if (p->n_dropped >= p->n_waiting)
+		return;
 	for (struct list *at = p->idle.prev; at != &p->idle; at = at->prev) {
 		struct member *m = container_of(at, struct member, node);
-		if (m->client->served == 0)
+		if (m->client->served == 0 || m->client->busy)
 			continue;
-		client_close(m->client);
+		p->n_dropped++;
+		retire(m);
 		return;
 	}
 }
@@ -256,13 +283,11 @@ void pool_take(struct pool *p, struct pool_want *w)
 {
 	bool full = p->n_waiting >= POOL_WAIT_MAX;
 	w->pool = p;
+	w->waits = !full;
 	timer_init(&w->deadline, p->o.loop, full ? on_refused : on_deadline);
 	timer_arm(&w->deadline, full ? 0 : POOL_WAIT_MS);
-	p->n_waiting++;
-	if (full)
-		list_init(&w->node);
-	else
-		list_push_back(&p->waiting, &w->node);
+	list_push_back(full ? &p->refused : &p->waiting, &w->node);
+	p->n_waiting += !full;
 	soon(p);
 }
 

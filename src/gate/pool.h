@@ -35,7 +35,7 @@ unsigned pool_count(const struct pool *p);
 unsigned pool_idle(const struct pool *p);
 unsigned pool_waiting(const struct pool *p);
 /* Close the oldest idle connection that has served a request, so that the other end may replace it by
- * a fresh one. */
+ * a fresh one: one for each that waits, not more while the replacement is under way. */
 void pool_drop_used(struct pool *p);
 /* Fail everybody who waits (a dial failed, say). */
 void pool_fail_waiting(struct pool *p, const struct err *why);
@@ -45,6 +45,7 @@ struct pool_want {
 	struct list node;
 	struct timer deadline;
 	struct pool *pool;
+	bool waits; /* the pool's own */
 	bool fresh; /* only a connection that no request has used (decision 3) */
 	bool hold;  /* will keep it for long (upgrade): the last spare is not for these */
 	/* `c` to start a call on at once, or NULL and why: -ETIMEDOUT, -EBUSY (too many wait),
