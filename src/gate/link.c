@@ -94,13 +94,21 @@ static struct device_links *links_of(struct link_table *t, const char *device)
 	return d;
 }
 
+/* Whoever had the stream before is gone: its callbacks must not be called any more. */
+static void refuse(struct stream *s)
+{
+	static const struct stream_cb nobody;
+	stream_set_cb(s, &nobody, NULL);
+	stream_close(s);
+}
+
 void link_add(struct link_table *t, const char *device, struct stream *s)
 {
 	struct device_links *d = links_of(t, device);
 	if (pool_count(d->pool) >= LINKS_PER_DEVICE_MAX) {
 		log_warn("gate/link", "too many links, closed", "device", device, "peer",
 			stream_peer_addr(s));
-		stream_close(s);
+		refuse(s);
 		return;
 	}
 	str_copy(d->peer, sizeof(d->peer), stream_peer_addr(s));
