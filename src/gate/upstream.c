@@ -12,6 +12,7 @@
 #include "gate/proxy.h"
 #include "gate/snapshot.h"
 #include "net/dial.h"
+#include "net/tls.h"
 
 #define UPSTREAM_CONNS_MAX 32u
 
@@ -107,7 +108,8 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 	if (!o)
 		return;
 	log_info("gate/upstream", "cannot connect", "device", o->route->device, "why", why->text);
-	if (o->n_dialling == 0 && pool_count(o->pool) == 0)
+	/* One that is busy may still become free for those who wait; an idle one is not for them. */
+	if (o->n_dialling == 0 && pool_count(o->pool) == pool_idle(o->pool))
 		pool_fail_waiting(o->pool, why);
 }
 
@@ -159,8 +161,8 @@ static struct origin *origin_new(struct upstream_table *t, struct route *r)
 
 static bool same_target(const struct route *a, const struct route *b)
 {
-	return a == b || (a->up_port == b->up_port && a->up_tls == b->up_tls &&
-				 strcmp(a->up_host, b->up_host) == 0);
+	return a == b || (a->up_port == b->up_port && strcmp(a->up_host, b->up_host) == 0 &&
+				 tls_client_is_same(a->up_tls, b->up_tls));
 }
 
 struct pool *upstream_pool(struct upstream_table *t, struct route *r, struct list **exchanges)
@@ -176,6 +178,24 @@ struct pool *upstream_pool(struct upstream_table *t, struct route *r, struct lis
 	}
 	*exchanges = &o->exchanges;
 	return o->pool;
+}
+
+/* Finds one that is no longer routed as it was, so that the map may change at each. */
+static const char *find_stale(struct upstream_table *t, const struct snapshot *snap)
+{
+	size_t pos = 0;
+	for (struct origin *o; (o = map_next(t->devices, &pos, NULL));) {
+		const struct route *r = snapshot_route(snap, o->route->host);
+		if (!r || r->kind != ROUTE_UPSTREAM || !same_target(o->route, r))
+			return o->route->device;
+	}
+	return NULL;
+}
+
+void upstream_follow(struct upstream_table *t, const struct snapshot *snap)
+{
+	for (const char *device; (device = find_stale(t, snap));)
+		upstream_cut(t, device);
 }
 
 void upstream_cut(struct upstream_table *t, const char *device)

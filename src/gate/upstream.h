@@ -9,6 +9,7 @@
 struct loop;
 struct pool;
 struct route;
+struct snapshot;
 struct upstream_table;
 
 struct upstream_opts {
@@ -22,5 +23,7 @@ void upstream_table_free(struct upstream_table *t);
 /* The pool of this route and the ring of its exchanges, made on first use. A route that changed (other
  * address, other pin) gets a new one; the old one is cut. Valid until upstream_cut. */
 struct pool *upstream_pool(struct upstream_table *t, struct route *r, struct list **exchanges);
+/* A newer snapshot counts: cut what it does not route, or routes elsewhere. */
+void upstream_follow(struct upstream_table *t, const struct snapshot *snap);
 /* The device is no longer routed. */
 void upstream_cut(struct upstream_table *t, const char *device);

@@ -72,6 +72,8 @@ void tls_server_rotate_tickets(struct tls_server *s, unsigned role, bool drop_ol
 int tls_client_new_ca(struct tls_client **out, const void *ca_pem, size_t n, struct err *e);
 /* Trust exactly the key whose SubjectPublicKeyInfo has this SHA-256; nothing else is looked at. */
 int tls_client_new_pin(struct tls_client **out, const uint8_t spki_sha256[32], struct err *e);
+/* Do both trust the same pin or the same CAs? NULL (no TLS) is the same as NULL only. */
+bool tls_client_is_same(const struct tls_client *a, const struct tls_client *b);
 struct tls_client *tls_client_ref(struct tls_client *c);
 void tls_client_unref(struct tls_client *c);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/xalloc.h"
+#include "net/crypto.h"
 #include "net/tls_int.h"
 
 static int new_client(struct tls_client **out, struct err *e)
@@ -44,6 +45,7 @@ int tls_client_new_ca(struct tls_client **out, const void *ca_pem, size_t n, str
 	/* "exactly these": each is an anchor, whether it signed itself or not */
 	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
 	SSL_CTX_set_cert_store(c->ctx, store);
+	sha256(c->pin, ca_pem, n);
 	*out = c;
 	return 0;
 }
@@ -77,6 +79,12 @@ int tls_client_new_pin(struct tls_client **out, const uint8_t spki_sha256[32], s
 	SSL_CTX_set_cert_verify_callback(c->ctx, on_verify_pin, c);
 	*out = c;
 	return 0;
+}
+
+bool tls_client_is_same(const struct tls_client *a, const struct tls_client *b)
+{
+	return a == b || (a && b && a->pinned == b->pinned &&
+				 memcmp(a->pin, b->pin, sizeof(a->pin)) == 0);
 }
 
 struct tls_client *tls_client_ref(struct tls_client *c)

@@ -59,7 +59,7 @@ struct tls_client {
 	atomic_uint refs;
 	SSL_CTX *ctx;
 	bool pinned;
-	uint8_t pin[32];
+	uint8_t pin[32]; /* or the SHA-256 of the CAs' PEM */
 };
 
 struct tls_stream {

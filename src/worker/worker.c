@@ -182,6 +182,7 @@ static void run_snapshot(struct job *job)
 	struct post *p = container_of(job, struct post, job);
 	struct snapshot *old = p->worker->router.snap;
 	p->worker->router.snap = p->snap;
+	upstream_follow(p->worker->router.upstreams, p->snap);
 	p->snap = old;
 	free_post(job);
 }
