@@ -49,7 +49,7 @@ struct parent {
 	struct child gate, steward;
 	sigset_t signals;
 	bool stopping;
-	char api_path[PATH_MAX];
+	char api_path[PATH_MAX]; /* "" until it is ours */
 };
 
 /* ---- a child ---- */
@@ -229,10 +229,12 @@ static int open_all(struct parent *p, struct err *e)
 	int rc = open_pair(p, e);
 	if (rc < 0)
 		return rc;
-	snprintf(p->api_path, sizeof(p->api_path), "%s/api.sock", p->conf->run_dir);
-	int fd = listen_bind_unix(p->api_path, 0600, e);
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/api.sock", p->conf->run_dir);
+	int fd = listen_bind_unix(path, 0600, e);
 	if (fd < 0)
 		return fd;
+	memcpy(p->api_path, path, sizeof(path));
 	g->fds[g->n_fds++] = fd;
 	rc = bind_port(p, p->conf->listen.port, "tls", &n, e);
 	if (rc == 0)
@@ -372,8 +374,8 @@ int parent_run(const struct parent_opts *o)
 	} else {
 		supervise(&p);
 		end_children(&p);
-		unlink(p.api_path);
 	}
+	unlink(p.api_path);
 	free_parent(&p);
 	return rc < 0 ? 1 : 0;
 }
