@@ -24,6 +24,7 @@
 struct challenges {
 	struct loop *loop;
 	struct challenges_opts o;
+	char *path;
 	struct listener *listener;
 	struct list visits;
 	unsigned n_visits;
@@ -191,6 +192,7 @@ int challenges_open(
 	struct challenges *c = xcalloc(1, sizeof(*c));
 	c->loop = loop;
 	c->o = *o;
+	c->path = xstrdup(o->socket);
 	list_init(&c->visits);
 	int rc = listener_open(&c->listener, loop, fd, 0, on_accept, c, e);
 	if (rc < 0) {
@@ -217,5 +219,7 @@ void challenges_free(struct challenges *c)
 		v->answered = true;
 		stream_close(v->stream);
 	}
+	unlink(c->path);
+	free(c->path);
 	free(c);
 }
