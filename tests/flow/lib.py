@@ -252,7 +252,7 @@ dns:
         """Until a trusted certificate is shown for a device's host, or for the base name."""
         import web
         wait_for(f"a certificate for {self.host(name)}",
-                 lambda: web.shown_names(self.port, self.host(name), self.lab.ca), seconds)
+                 lambda: web.shown_names(self.port, self.host(name), self.lab.ca), seconds, 0.2)
 
     # ---- devices ----
 
