@@ -1,8 +1,8 @@
-/* See ask.h. The exchange may die while the question is away: then only the link is cut, and the
- * returning answer frees itself. */
+/* See ask.h. Two hold a question: its exchange until on_done, and its journey to the desk and back.
+ * Either may end first, also on two threads when loops stop; the last one frees it. */
 #include "gate/ask.h"
 
-#include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,11 +16,14 @@
 struct pending {
 	struct ask a;
 	const struct ask_desk *desk;
-	bool away; /* the desk holds it */
+	atomic_uint holders;
+	bool sent; /* the journey has begun */
 };
 
-static void pending_free(struct pending *p)
+static void let_go(struct pending *p)
 {
+	if (atomic_fetch_sub(&p->holders, 1) != 1)
+		return;
 	msg_free(p->a.req);
 	msg_free(p->a.resp);
 	buf_done_secret(&p->a.body);
@@ -28,24 +31,32 @@ static void pending_free(struct pending *p)
 	free(p);
 }
 
+/* The answer is given, or never will be: the exchange needs the question no longer. */
+static void part(struct pending *p, struct exchange *x)
+{
+	x->ctx = NULL;
+	p->a.x = NULL;
+	let_go(p);
+}
+
 static void on_home(struct job *job)
 {
 	struct pending *p = container_of(job, struct pending, a.job);
 	struct exchange *x = p->a.x;
-	if (x) {
-		x->ctx = NULL;
-		if (p->a.resp)
-			exchange_reply(x, msg_status(p->a.resp), p->a.resp, NULL,
-				buf_str(&p->a.resp_body));
-		else
-			exchange_reply(x, 500, NULL, "text/plain", "no answer\n");
-	}
-	pending_free(p);
+	if (x && p->a.resp)
+		exchange_reply(x, msg_status(p->a.resp), p->a.resp, NULL,
+			buf_str(&p->a.resp_body));
+	else if (x)
+		exchange_reply(x, 500, NULL, "text/plain", "no answer\n");
+	if (x)
+		part(p, x);
+	let_go(p);
 }
 
+/* A loop has stopped; this may be any thread, so the exchange is not touched. */
 static void on_lost(struct job *job)
 {
-	pending_free(container_of(job, struct pending, a.job));
+	let_go(container_of(job, struct pending, a.job));
 }
 
 static void on_desk(struct job *job)
@@ -60,28 +71,31 @@ void ask_done(struct ask *a)
 	loop_post(a->loop, &a->job);
 }
 
+static void refuse(struct pending *p, int status, const char *text)
+{
+	struct exchange *x = p->a.x;
+	part(p, x);
+	exchange_reply(x, status, NULL, "text/plain", text);
+}
+
 static void on_body(struct exchange *x, const uint8_t *p, size_t n)
 {
 	struct pending *pd = x->ctx;
-	if (!pd)
-		return;
-	if (buf_append(&pd->a.body, p, n) < 0) {
-		x->ctx = NULL;
-		pending_free(pd);
-		exchange_reply(x, 413, NULL, "text/plain", "too much at once\n");
-	}
+	if (pd && buf_append(&pd->a.body, p, n) < 0)
+		refuse(pd, 413, "too much at once\n");
 }
 
 static void on_end(struct exchange *x, const struct msg *trailers)
 {
 	(void)trailers;
 	struct pending *p = x->ctx;
-	if (!p || p->away)
+	if (!p || p->sent)
 		return;
-	p->away = true;
+	p->sent = true;
+	atomic_fetch_add(&p->holders, 1);
 	p->a.job = (struct job){.run = on_desk, .cancel = on_lost};
 	if (loop_post(p->desk->loop, &p->a.job) < 0)
-		x->ctx = NULL; /* stopping; the cancel has freed it */
+		refuse(p, 503, "stopping\n");
 }
 
 static void on_writable(struct exchange *x)
@@ -92,13 +106,8 @@ static void on_writable(struct exchange *x)
 static void on_done(struct exchange *x, int status)
 {
 	(void)status;
-	struct pending *p = x->ctx;
-	if (!p)
-		return;
-	if (p->away)
-		p->a.x = NULL;
-	else
-		pending_free(p);
+	if (x->ctx)
+		part(x->ctx, x);
 }
 
 static const struct handler ask_handler = {
@@ -118,6 +127,7 @@ void ask_exchange(struct exchange *x, enum ask_kind kind, const char *host,
 	const struct ask_desk *desk, const uint8_t *exporter)
 {
 	struct pending *p = xcalloc(1, sizeof(*p));
+	atomic_init(&p->holders, 1);
 	p->desk = desk;
 	p->a.kind = kind;
 	p->a.req = msg_copy(x->req);
@@ -134,6 +144,10 @@ void ask_exchange(struct exchange *x, enum ask_kind kind, const char *host,
 	buf_init(&p->a.resp_body, ANSWER_MAX);
 	x->handler = &ask_handler;
 	x->ctx = p;
+	if (msg_body(x->req) == BODY_LENGTH && msg_body_length(x->req) > ASK_BODY_MAX) {
+		refuse(p, 413, "too much at once\n");
+		return;
+	}
 	if (x->expects_continue)
 		exchange_continue(x);
 	exchange_resume(x);
