@@ -75,3 +75,20 @@ int choose(void *ctx, const struct tls_hello *hello, struct tls_choice *out)
 	snapshot_unref(s);
 	return alert;
 }
+
+const char *choose_link_fault(
+	const struct snapshot *snap, const struct tls_info *t, int64_t now, char *device)
+{
+	if (!t->has_peer_cert)
+		return "no device certificate";
+	if (choose_device_of(device, t->sni) < 0)
+		return "not a device name";
+	const char *owner = snap ? snapshot_device_of_serial(snap, t->peer_serial) : NULL;
+	if (!owner)
+		return "the certificate belongs to no live device";
+	if (strcmp(owner, device) != 0)
+		return "the certificate belongs to another device";
+	if (t->peer_not_after <= now)
+		return "the device certificate has expired";
+	return NULL;
+}

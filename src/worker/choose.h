@@ -1,7 +1,11 @@
 /* What a ClientHello gets: the certificate, the role, the protocol (design decision 1 and 4). */
 #pragma once
 
+#include <stdint.h>
+
 #include "net/tls.h"
+
+struct snapshot;
 
 #define LINK_DOMAIN "link.lanthorn.internal"
 #define ENROL_HOST "enroll." LINK_DOMAIN
@@ -19,3 +23,7 @@ int choose(void *ctx, const struct tls_hello *hello, struct tls_choice *out);
 int choose_alpn_has(const uint8_t *list, size_t n, const char *name);
 /* Pure: the label before ".link.lanthorn.internal", into out[64]. 0 or -EINVAL. */
 int choose_device_of(char *out, const char *sni);
+/* Pure: why this open connection may not be a link, or NULL and the device it belongs to in
+ * `device` (64 bytes). To be asked after every handshake, resumed ones too. `snap` may be NULL. */
+const char *choose_link_fault(const struct snapshot *snap, const struct tls_info *t, int64_t now,
+	char *device);

@@ -91,6 +91,46 @@ static void without_a_certificate_the_alert_is_unrecognized_name(void **state)
 	snapshot_slot_free(slot);
 }
 
+static void a_link_needs_a_live_certificate_of_its_own_device(void **state)
+{
+	(void)state;
+	static const struct {
+		bool has_cert;
+		const char *sni, *serial;
+		int64_t not_after;
+		const char *fault; /* a word of it; NULL: none */
+	} rows[] = {
+		{true,  "tv.link.lanthorn.internal",   "0a", 1001, NULL	 },
+		{false, "tv.link.lanthorn.internal",   "0a", 1001, "no device" },
+		{true,  "link.lanthorn.internal",      "0a", 1001, "not a"	},
+		{true,  "tv.home.test",		"0a", 1001, "not a"	},
+		{true,  "",			      "0a", 1001, "not a"	},
+		{true,  "tv.link.lanthorn.internal",   "0c", 1001, "no live"   },
+		{true,  "tv.link.lanthorn.internal",   "",   1001, "no live"   },
+		{true,  "tv.link.lanthorn.internal",   "0b", 1001, "another"   },
+		{true,  "lamp.link.lanthorn.internal", "0a", 1001, "another"   },
+		{true,  "tv.link.lanthorn.internal",   "0a", 1000, "expired"   },
+	};
+	struct snapshot *s = snapshot_new("home.test", 443);
+	snapshot_add_serial(s, "0a", "tv");
+	snapshot_add_serial(s, "0b", "lamp");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct tls_info t = {.sni = rows[i].sni,
+			.has_peer_cert = rows[i].has_cert,
+			.peer_not_after = rows[i].not_after};
+		char device[64];
+		snprintf(t.peer_serial, sizeof(t.peer_serial), "%s", rows[i].serial);
+		const char *fault = choose_link_fault(s, &t, 1000, device);
+		assert_int_equal(fault != NULL, rows[i].fault != NULL);
+		if (fault)
+			assert_non_null(strstr(fault, rows[i].fault));
+		else
+			assert_string_equal(device, "tv");
+		assert_non_null(choose_link_fault(NULL, &t, 1000, device));
+	}
+	snapshot_unref(s);
+}
+
 static unsigned revoked;
 
 static void on_revoked(struct session_use *u)
@@ -170,6 +210,7 @@ int main(void)
 		cmocka_unit_test(alpn_lists_are_searched_within_their_bounds),
 		cmocka_unit_test(only_one_label_before_the_link_domain_is_a_device),
 		cmocka_unit_test(without_a_certificate_the_alert_is_unrecognized_name),
+		cmocka_unit_test(a_link_needs_a_live_certificate_of_its_own_device),
 		cmocka_unit_test(a_session_opens_its_host_alone_until_it_expires),
 		cmocka_unit_test(ending_a_session_tells_what_runs_under_it),
 		cmocka_unit_test(a_sweep_ends_expired_sessions_and_no_other),
