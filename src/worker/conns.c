@@ -12,7 +12,6 @@
 #include "gate/ask.h"
 #include "gate/link.h"
 #include "gate/pages.h"
-#include "gate/snapshot.h"
 #include "net/dial.h"
 #include "net/tls.h"
 #include "worker/choose.h"
@@ -37,6 +36,10 @@ static void conn_free(struct conn *c)
 {
 	struct worker *w = c->worker;
 	list_remove(&c->node);
+	if (!w) {
+		free(c);
+		return;
+	}
 	w->n_conns--;
 	w->full_said = w->full_said && w->n_conns + w->conns_max / 10 > w->conns_max;
 	free(c);
@@ -93,29 +96,13 @@ static void serve(struct conn *c)
 	c->http = http_serve(s, &c->opts);
 }
 
-/* ---- the checks after a handshake, resumed ones too ---- */
-
-static const char *link_fault(struct conn *c, const struct tls_info *t, char device[64])
-{
-	const struct snapshot *snap = c->worker->router.snap;
-	if (!t->has_peer_cert)
-		return "no device certificate";
-	if (choose_device_of(device, t->sni) < 0)
-		return "not a device name";
-	const char *owner = snap ? snapshot_device_of_serial(snap, t->peer_serial) : NULL;
-	if (!owner)
-		return "the certificate belongs to no live device";
-	if (strcmp(owner, device) != 0)
-		return "the certificate belongs to another device";
-	if (t->peer_not_after <= clock_unix())
-		return "the device certificate has expired";
-	return NULL;
-}
+/* ---- links ---- */
 
 static void open_link(struct conn *c, const struct tls_info *t)
 {
 	char device[64] = "";
-	const char *fault = link_fault(c, t, device);
+	const char *fault =
+		choose_link_fault(c->worker->router.snap, t, clock_unix(), device);
 	struct stream *s = c->stream;
 	if (fault) {
 		log_warn("worker/conns", "link refused", "why", fault, "name", t->sni, "serial",
@@ -207,6 +194,15 @@ void conns_accept(void *ctx, int fd)
 		c->stream = tls_accept(w->o.loop, fd, w->o.tls, HANDSHAKE_MS, &conn_cb, c);
 	else
 		c->stream = stream_from_fd(w->o.loop, fd, &conn_cb, c);
+}
+
+void conns_orphan(struct worker *w)
+{
+	while (!list_empty(&w->conns)) {
+		struct conn *c = container_of(w->conns.next, struct conn, node);
+		list_remove(&c->node);
+		c->worker = NULL;
+	}
 }
 
 void conns_drain(struct worker *w, uint64_t ms)

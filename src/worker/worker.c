@@ -137,7 +137,9 @@ void worker_free(struct worker *w)
 	if (!w)
 		return;
 	close_doors(w);
+	conns_orphan(w);
 	timer_cancel(&w->sweep);
+	timer_cancel(&w->drain);
 	link_table_free(w->router.links);
 	upstream_table_free(w->router.upstreams);
 	session_table_free(w->router.sessions);

@@ -37,5 +37,7 @@ struct worker {
 void conns_accept(void *ctx, int fd);
 /* Ask every connection to finish; those that idle close now. */
 void conns_drain(struct worker *w, uint64_t ms);
+/* The worker goes; connections that are still open free themselves when their loop does. */
+void conns_orphan(struct worker *w);
 /* conns.c tells that the last one went. */
 void worker_conns_empty(struct worker *w);
