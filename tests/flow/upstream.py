@@ -1,0 +1,561 @@
+#!/usr/bin/env python3
+"""Devices of gateway.yaml, without an agent: plain and pinned upstreams, bodies of any size at bounded memory,
+idle timeouts, and devices that answer with what a browser must never see as a whole answer.
+"""
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import lib
+from lib import BUILD, check, equal, wait_for
+from web import NAVIGATE, Browser, tls_connect
+
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+MIB = 1 << 20
+IDLE_S = 2
+STATE = {}
+
+OK = b"HTTP/1.1 200 OK\r\n"
+EVIL = {
+    "bare-lf": b"HTTP/1.1 200 OK\nContent-Length: 4\n\nevil",
+    "bare-lf-in-a-field": OK + b"A: b\nC: d\r\nContent-Length: 4\r\n\r\nevil",
+    "two-lengths": OK + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nevil!",
+    "length-list": OK + b"Content-Length: 4, 5\r\n\r\nevil!",
+    "length-and-chunked": OK + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+                               b"4\r\nevil\r\n0\r\n\r\n",
+    "negative-length": OK + b"Content-Length: -4\r\n\r\nevil",
+    "plus-length": OK + b"Content-Length: +4\r\n\r\nevil",
+    "unknown-coding": OK + b"Transfer-Encoding: evil\r\n\r\n4\r\nevil\r\n0\r\n\r\n",
+    "chunked-twice": OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n",
+    "early-end-of-chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n",
+    "early-end-inside-a-chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n40\r\nevil",
+    "bad-chunk-size": OK + b"Transfer-Encoding: chunked\r\n\r\n4g\r\nevil\r\n0\r\n\r\n",
+    "huge-chunk-size": OK + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nevil",
+    "early-end-of-length": OK + b"Content-Length: 40\r\n\r\nevil",
+    "control-byte": OK + b"A: b\x01c\r\nContent-Length: 4\r\n\r\nevil",
+    "nul-byte": OK + b"A: b\0c\r\nContent-Length: 4\r\n\r\nevil",
+    "space-before-colon": OK + b"A : b\r\nContent-Length: 4\r\n\r\nevil",
+    "obs-fold": OK + b"A: b\r\n c\r\nContent-Length: 4\r\n\r\nevil",
+    "no-colon": OK + b"nonsense\r\nContent-Length: 4\r\n\r\nevil",
+    "101-unasked": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+                   b"evil",
+    "100-without-end": b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
+    "http-0.9": b"evil",
+    "http-2.0": b"HTTP/2.0 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    "status-of-two-digits": b"HTTP/1.1 20 OK\r\nContent-Length: 4\r\n\r\nevil",
+    "status-999999": b"HTTP/1.1 999999 OK\r\nContent-Length: 4\r\n\r\nevil",
+    "giant-head": OK + b"A: " + b"b" * 200_000 + b"\r\nContent-Length: 4\r\n\r\nevil",
+    "many-fields": OK + b"".join(b"A%d: b\r\n" % n for n in range(1000)) + b"\r\n",
+    "nothing": b"",
+}
+
+
+class Device:
+    """A web server by hand, one thread a connection, so that it can do what no library would."""
+
+    def __init__(self, tls=None):
+        self.tls, self.connections, self.seen = tls, 0, []
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(sock, self.connections), daemon=True).start()
+
+    def close(self):
+        # shutdown wakes the thread in accept, which close alone does not.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def serve(self, sock, number):
+        try:
+            if self.tls:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            with sock, sock.makefile("rb") as reader:
+                while self.one(sock, reader, number):
+                    pass
+        except (OSError, ValueError):
+            sock.close()
+
+    def one(self, sock, reader, number):
+        line = reader.readline().decode()
+        if not line:
+            return False
+        method, path, _ = line.split(" ", 2)
+        fields = http.client.parse_headers(reader)
+        self.seen.append((method, path, fields))
+        name, _, rest = path.strip("/").partition("/")
+        return getattr(self, "do_" + name)(sock, reader, (method, rest, fields, number))
+
+    @staticmethod
+    def body(reader, fields):
+        """(length, SHA-256, trailers) of a request's body, read as it comes."""
+        digest, total, trailers = hashlib.sha256(), 0, {}
+        if fields.get("Transfer-Encoding"):
+            while True:
+                n = int(reader.readline().split(b";")[0], 16)
+                if n == 0:
+                    break
+                part = reader.read(n)
+                digest.update(part)
+                total += len(part)
+                reader.readline()
+            trailers = dict(http.client.parse_headers(reader))
+        left = int(fields.get("Content-Length") or 0)
+        while left > 0:
+            part = reader.read1(min(left, 65536))
+            if not part:
+                raise ValueError("early end")
+            digest.update(part)
+            total += len(part)
+            left -= len(part)
+        return total, digest.hexdigest(), trailers
+
+    @staticmethod
+    def reply(sock, value, more=b""):
+        text = json.dumps(value).encode()
+        sock.sendall(OK + more + b"Content-Length: %d\r\n\r\n" % len(text) + text)
+        return True
+
+    def do_echo(self, sock, reader, request):
+        method, _, fields, number = request
+        self.body(reader, fields)
+        return self.reply(sock, {"connection": number, "method": method, "fields": dict(fields)})
+
+    def do_upload(self, sock, reader, request):
+        total, digest, trailers = self.body(reader, request[2])
+        return self.reply(sock, {"bytes": total, "sha256": digest, "trailers": trailers})
+
+    def do_continue(self, sock, reader, request):
+        time.sleep(0.3)
+        sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return self.do_upload(sock, reader, request)
+
+    def do_reject(self, sock, reader, request):
+        sock.sendall(b"HTTP/1.1 413 Too Much\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        return False
+
+    def do_big(self, sock, reader, request):
+        left = int(request[1])
+        sock.sendall(OK + b"Content-Length: %d\r\n\r\n" % left)
+        part = b"lanthorn" * 8192
+        while left > 0:
+            sock.sendall(part[:left])
+            left -= len(part)
+        return True
+
+    def do_events(self, sock, reader, request):
+        sock.sendall(OK + b"Content-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        time.sleep(IDLE_S * 2)
+        sock.sendall(b"data: 2\n\n")
+        return False
+
+    def do_trickle(self, sock, reader, request):
+        sock.sendall(OK + b"Transfer-Encoding: chunked\r\nTrailer: Sum\r\n\r\n")
+        for n in range(5):
+            sock.sendall(b"1\r\n%d\r\n" % n)
+            time.sleep(0.1)
+        sock.sendall(b"0\r\nSum: 10\r\n\r\n")
+        return True
+
+    def do_empty(self, sock, reader, request):
+        sock.sendall(b"HTTP/1.1 %s X\r\nETag: \"1\"\r\n\r\n" % request[1].encode())
+        return True
+
+    def do_head(self, sock, reader, request):
+        sock.sendall(OK + b"Content-Length: 1000\r\n\r\n" + (b"" if request[0] == "HEAD" else
+                                                            b"x" * 1000))
+        return True
+
+    def do_range(self, sock, reader, request):
+        sock.sendall(b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-4/10\r\n"
+                     b"Content-Length: 3\r\n\r\n234")
+        return True
+
+    def do_cookies(self, sock, reader, request):
+        return self.reply(sock, {}, b"Set-Cookie: own=1; Path=/\r\n"
+                                    b"Set-Cookie: toss=1; Domain=lan.localhost\r\n"
+                                    b"Set-Cookie: toss=2; Path=/;domain = .lan.localhost\r\n"
+                                    b"Set-Cookie: toss=3;DOMAIN\r\n"
+                                    b"Set-Cookie: __Host-lanthorn=x; Secure; Path=/\r\n"
+                                    b"Strict-Transport-Security: max-age=0\r\n"
+                                    b"Alt-Svc: h3=\":1\"\r\nClear-Site-Data: \"*\"\r\n")
+
+    def do_until_close(self, sock, reader, request):
+        sock.sendall(OK + b"\r\nto the end")
+        return False
+
+    def do_silent(self, sock, reader, request):
+        reader.read(1)
+        return False
+
+    def do_die(self, sock, reader, request):
+        return False
+
+    def do_evil(self, sock, reader, request):
+        sock.sendall(EVIL[request[1]])
+        return False
+
+
+# ---- certificates of devices ----
+
+def openssl(stack, *args):
+    subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=stack.folder)
+
+
+def make_ca(stack, name):
+    openssl(stack, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-subj", f"/CN={name}", "-days", "30", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+
+def device_tls(stack, name, names="IP:127.0.0.1", days="30"):
+    """A server context whose certificate the CA `house` signed."""
+    openssl(stack, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+            f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    (stack.folder / f"{name}.ext").write_text(f"subjectAltName={names}\n")
+    openssl(stack, "x509", "-req", "-in", f"{name}.csr", "-CA", "house.pem", "-CAkey", "house.key",
+            "-CAcreateserial", "-days", days, "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(stack.folder / f"{name}.pem", stack.folder / f"{name}.key")
+    return context
+
+
+def pin_of(stack, name):
+    key = subprocess.run(["openssl", "pkey", "-in", stack.folder / f"{name}.key", "-pubout",
+                          "-outform", "DER"], check=True, capture_output=True).stdout
+    return hashlib.sha256(key).hexdigest()
+
+
+def full_backlog():
+    """A port that takes no connection and refuses none: its queue is full."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    held = []
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+        held.append(filler)
+    time.sleep(0.2)
+    return listener, held
+
+
+# ---- asking ----
+
+def same(stack, name="plain"):
+    return {"Sec-Fetch-Site": "same-origin", "Origin": STATE["browser"].origin(stack.host(name))}
+
+
+def ask(stack, path, name="plain", method="GET", body=None, headers=None):
+    return STATE["browser"].request(method, stack.host(name), path,
+                                    {**same(stack, name), **(headers or {})}, body)
+
+
+def open_request(stack, line, fields=(), name="plain"):
+    """A TLS connection on which the head of a request was sent."""
+    host = stack.host(name)
+    tls = tls_connect(stack.port, host, stack.lab.ca)
+    head = [line + " HTTP/1.1", f"Host: {host}:{stack.port}",
+            f"Cookie: {STATE['browser'].cookie_header(host)}",
+            f"Origin: {STATE['browser'].origin(host)}", *fields]
+    tls.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
+    return tls
+
+
+def rss_kib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+class Watch(threading.Thread):
+    """The most memory that the gate holds meanwhile."""
+
+    def __init__(self, stack):
+        super().__init__(daemon=True)
+        self.pid, self.ending = stack.gate_pid(), threading.Event()
+        self.first = self.most = rss_kib(self.pid)
+
+    def run(self):
+        while not self.ending.wait(0.02):
+            self.most = max(self.most, rss_kib(self.pid))
+
+    def finish(self, most_kib=16 * 1024):
+        self.ending.set()
+        self.join()
+        check(self.most - self.first <= most_kib, f"{self.first} KiB grew to {self.most} KiB")
+
+
+# ---- the promises ----
+
+def a_gateway_with_such_devices_starts(stack):
+    for name in ("house", "stranger"):
+        make_ca(stack, name)
+    good = device_tls(stack, "good")
+    STATE["plain"] = Device()
+    STATE["tls"] = Device(good)
+    STATE["named"] = Device(device_tls(stack, "named", "DNS:elsewhere.example,IP:192.0.2.1"))
+    STATE["expired"] = Device(device_tls(stack, "expired", days="-1"))
+    STATE["full"] = full_backlog()
+    full = STATE["full"][0].getsockname()[1]
+    tls, pin = STATE["tls"].port, pin_of(stack, "good")
+    rows = [("plain", f"http://127.0.0.1:{STATE['plain'].port}", ""),
+            ("pinned", f"https://127.0.0.1:{tls}", f"pin: {pin}"),
+            ("mispinned", f"https://127.0.0.1:{tls}", f"pin: {pin_of(stack, 'house')}"),
+            ("signed", f"https://127.0.0.1:{tls}", f"ca: {stack.folder}/house.pem"),
+            ("missigned", f"https://127.0.0.1:{tls}", f"ca: {stack.folder}/stranger.pem"),
+            ("misnamed", f"https://127.0.0.1:{STATE['named'].port}", f"ca: {stack.folder}/house.pem"),
+            ("expired", f"https://127.0.0.1:{STATE['expired'].port}",
+             f"ca: {stack.folder}/house.pem"),
+            ("notls", f"https://127.0.0.1:{STATE['plain'].port}", f"pin: {pin}"),
+            ("full", f"http://127.0.0.1:{full}", "")]
+    stack.config = (f"limits:\n  idle_timeout: {IDLE_S}s\n  upstream_connect: 1s\n"
+                    "certificates: wildcard\ndevices:\n")
+    for name, url, trust in rows:
+        stack.config += f"  - name: {name}\n    upstream: {url}\n" + (f"    {trust}\n" if trust else "")
+    stack.start_gateway()
+    stack.wait_for_certificate()
+    browser = STATE["browser"] = Browser(stack, timeout=30)
+    browser.set_up(stack.setup_link())
+    for name, _, _ in rows:
+        page = browser.request("GET", stack.host(name), "/", NAVIGATE)
+        for _ in range(2):
+            at = page.headers["Location"].split(f":{stack.port}", 1)
+            page = browser.request("GET", at[0].removeprefix("https://"), at[1], NAVIGATE)
+        equal(page.status, 303, f"the way to {name}")
+
+
+def unverified_tls_is_no_configuration(stack):
+    good = stack.config_text()
+    for wrong, words in ((good + "  - name: bare\n    upstream: https://127.0.0.1:1\n", "pin"),
+                         (good.replace(f"pin: {pin_of(stack, 'good')}", "pin: 00"), "pin"),
+                         (good + "  - name: bare\n    upstream: http://127.0.0.1:1/path\n", "path"),
+                         (good + "  - name: plain\n    upstream: http://127.0.0.1:1\n", "plain")):
+        path = stack.folder / "wrong.yaml"
+        path.write_text(wrong)
+        done = subprocess.run([BUILD / "lanthornd", "--config", path, "--check"],
+                              capture_output=True, text=True, timeout=20, check=False)
+        equal(done.returncode, 78, words)
+        check(re.search(r"wrong\.yaml:\d+", done.stderr) and words in done.stderr, done.stderr)
+
+
+def only_the_right_key_or_name_is_spoken_to(stack):
+    for name in ("pinned", "signed"):
+        answer = ask(stack, "/echo", name)
+        equal(answer.status, 200, name)
+    before = {name: len(STATE[name].seen) for name in ("plain", "tls", "named", "expired")}
+    for name in ("mispinned", "missigned", "misnamed", "expired", "notls"):
+        answer = ask(stack, "/echo", name, headers={"Accept": "text/html"})
+        equal(answer.status, 502, name)
+        check(b"<h1>" in answer.body and b"evil" not in answer.body, "no page")
+    for name, n in before.items():
+        seen = STATE[name].seen[n:]
+        check(all(method not in ("GET", "POST") for method, _, _ in seen), f"{name} heard {seen}")
+
+
+def a_connection_is_used_again(stack):
+    for name in ("plain", "pinned"):
+        numbers = {json.loads(ask(stack, "/echo", name).body)["connection"] for _ in range(5)}
+        equal(len(numbers), 1, f"connections for 5 requests to {name}")
+
+
+def what_has_no_body_has_none(stack):
+    for status in (204, 304):
+        answer = ask(stack, f"/empty/{status}")
+        equal((answer.status, answer.body, answer.headers["ETag"]), (status, b"", '"1"'))
+    answer = ask(stack, "/head", method="HEAD")
+    equal((answer.status, answer.headers["Content-Length"], answer.body), (200, "1000", b""))
+    equal(len(ask(stack, "/head").body), 1000, "GET after HEAD")
+    answer = ask(stack, "/range", headers={"Range": "bytes=2-4"})
+    equal((answer.status, answer.headers["Content-Range"], answer.body),
+          (206, "bytes 2-4/10", b"234"))
+    equal(STATE["plain"].seen[-1][2]["Range"], "bytes=2-4")
+    equal(ask(stack, "/until_close").body, b"to the end")
+
+
+def trailers_pass_both_ways(stack):
+    with open_request(stack, "GET /trickle", ["TE: trailers"]) as tls:
+        raw = b""
+        while not raw.endswith(b"\r\n\r\n") or b"\r\n0\r\n" not in raw:
+            raw += tls.recv(65536)
+        check(re.search(rb"\r\n0\r\n(.*\r\n)*sum: 10\r\n", raw, re.I), raw[-200:])
+        equal(re.findall(rb"\r\n1\r\n(\d)\r\n", raw.replace(b"\r\n1\r\n", b"\r\n\r\n1\r\n")),
+              [b"0", b"1", b"2", b"3", b"4"], "chunks")
+    for forbidden, status in (("", 200), ("Content-Length: 9\r\n", 400), ("A : b\r\n", 400)):
+        with open_request(stack, "POST /upload", ["Transfer-Encoding: chunked"]) as tls:
+            tls.sendall(f"4\r\nabcd\r\n0\r\nSum: 4\r\n{forbidden}\r\n".encode())
+            answer = http.client.HTTPResponse(tls)
+            answer.begin()
+            equal(answer.status, status, f"a trailer {forbidden!r}")
+            if status == 200:
+                seen = json.loads(answer.read())
+                trailers = {k.lower(): v for k, v in seen["trailers"].items()}
+                equal((seen["bytes"], trailers), (4, {"sum": "4"}))
+
+
+def a_device_sets_cookies_for_itself_alone(stack):
+    answer = ask(stack, "/cookies")
+    equal(answer.headers.get_all("Set-Cookie"), ["own=1; Path=/"])
+    for name in ("Alt-Svc", "Clear-Site-Data"):
+        equal(answer.headers.get(name), None, name)
+    check("max-age=0" not in answer.headers["Strict-Transport-Security"], "HSTS of the device")
+
+
+def expect_continue_passes_through(stack):
+    with open_request(stack, "POST /continue", ["Content-Length: 4", "Expect: 100-continue"]) as tls:
+        begun = time.monotonic()
+        first = tls.recv(65536)
+        check(first.startswith(b"HTTP/1.1 100"), first)
+        check(time.monotonic() - begun >= 0.25, "the gateway itself said it")
+        tls.sendall(b"abcd")
+        answer = http.client.HTTPResponse(tls)
+        answer.begin()
+        equal(json.loads(answer.read())["bytes"], 4)
+    with open_request(stack, "POST /reject", ["Content-Length: 4", "Expect: 100-continue"]) as tls:
+        check(tls.recv(65536).startswith(b"HTTP/1.1 413"), "a refusal")
+
+
+def events_come_at_once_and_outlive_the_idle_timeout(stack):
+    begun = time.monotonic()
+    with open_request(stack, "GET /events") as tls:
+        seen = b""
+        while b"data: 1" not in seen:
+            seen += tls.recv(65536)
+        check(time.monotonic() - begun < 1.0 * lib.SLOW, "the first event came late")
+        while b"data: 2" not in seen:
+            part = tls.recv(65536)
+            check(part, "cut in its silence")
+            seen += part
+
+
+def bodies_of_64_mib_take_no_memory(stack):
+    size = 64 * MIB
+    part = os.urandom(MIB)
+    digest = hashlib.sha256(part * 64).hexdigest()
+    ask(stack, "/upload", method="POST", body=part)
+    ask(stack, f"/big/{4 * MIB}")
+    watch = Watch(stack)
+    watch.start()
+    seen = json.loads(ask(stack, "/upload", method="POST", body=(part for _ in range(64)),
+                          headers={"Content-Length": str(size)}).body)
+    equal((seen["bytes"], seen["sha256"]), (size, digest), "an upload")
+    equal(len(ask(stack, f"/big/{size}").body), size, "a download")
+    # The device is fast and the browser does not read at all.
+    with open_request(stack, f"GET /big/{size}") as tls:
+        time.sleep(1)
+        answer = http.client.HTTPResponse(tls)
+        answer.begin()
+        equal(len(answer.read()), size, "a download with a rest")
+    watch.finish()
+
+
+def moving_uploads_live_and_idle_ones_end(stack):
+    n = 4 * IDLE_S
+    with open_request(stack, "POST /upload", [f"Content-Length: {n}"]) as slow, \
+            open_request(stack, "POST /upload", ["Content-Length: 10"]) as idle, \
+            open_request(stack, "GET /silent") as silent:
+        idle.sendall(b"a")
+        begun = time.monotonic()
+        for _ in range(n):
+            time.sleep(0.5)
+            slow.sendall(b"a")
+        answer = http.client.HTTPResponse(slow)
+        answer.begin()
+        equal(json.loads(answer.read())["bytes"], n, "the slow one")
+        for name, tls in (("the idle upload", idle), ("the silent device", silent)):
+            tls.settimeout(IDLE_S * 3 * lib.SLOW)
+            data = b""
+            try:
+                while part := tls.recv(65536):
+                    data += part
+            except TimeoutError:
+                raise lib.Failure(f"{name} is not cut") from None
+            except OSError:
+                pass
+            check(not data.startswith(b"HTTP/1.1 2"), f"{name}: {data[:100]}")
+        check(time.monotonic() - begun < 6 * IDLE_S * lib.SLOW, "cut too late")
+
+
+def whole(raw):
+    """(status, complete) of the bytes of one answer; the connection has ended after them."""
+    class Fake:
+        def makefile(self, *_):
+            import io
+            return io.BytesIO(raw)
+    try:
+        answer = http.client.HTTPResponse(Fake())
+        answer.begin()
+        answer.read()
+        return answer.status, True
+    except (http.client.HTTPException, OSError):
+        return None, False
+
+
+def a_hostile_answer_is_never_a_whole_one(stack):
+    for name in EVIL:
+        with open_request(stack, f"GET /evil/{name}", ["Connection: close"]) as tls:
+            raw = b""
+            try:
+                while part := tls.recv(65536):
+                    raw += part
+            except OSError:
+                pass
+        status, complete = whole(raw)
+        check(not complete or status in (502, 503), f"{name}: {raw[:300]}")
+        if complete:
+            check(b"evil" not in raw.split(b"\r\n\r\n", 1)[1], f"{name} leaks: {raw[:300]}")
+    equal(ask(stack, "/echo").status, 200, "a good request after all that")
+
+
+def what_may_have_been_done_is_not_repeated(stack):
+    seen = STATE["plain"].seen
+    for method, most in (("GET", 2), ("POST", 1), ("PUT", 2)):
+        before = len(seen)
+        equal(ask(stack, "/die", method=method, body=b"x" if method != "GET" else None).status, 502,
+              method)
+        tries = len(seen) - before
+        check(1 <= tries <= most, f"{method} was sent {tries} times")
+
+
+def a_device_out_of_reach_has_a_page(stack):
+    begun = time.monotonic()
+    answer = ask(stack, "/", "full", headers={"Accept": "text/html"})
+    took = time.monotonic() - begun
+    check(answer.status in (502, 503) and b"<h1>" in answer.body, f"status {answer.status}")
+    check(0.8 <= took <= 5 * lib.SLOW, f"{took:.1f} s for a connection limit of 1 s")
+    STATE["plain"].close()
+    def answers():
+        answer = ask(stack, "/", headers={"Accept": "text/html"})
+        return answer if answer.status == 502 else None
+    answer = wait_for("a page for a device that is gone", answers, 5)
+    check(b"<h1>" in answer.body and b"plain" in answer.body, "the page does not name it")
+    equal(ask(stack, "/echo", "pinned").status, 200, "another device meanwhile")
+
+
+lib.run([
+    a_gateway_with_such_devices_starts,
+    unverified_tls_is_no_configuration,
+    only_the_right_key_or_name_is_spoken_to,
+    a_connection_is_used_again,
+    what_has_no_body_has_none,
+    trailers_pass_both_ways,
+    a_device_sets_cookies_for_itself_alone,
+    expect_continue_passes_through,
+    events_come_at_once_and_outlive_the_idle_timeout,
+    bodies_of_64_mib_take_no_memory,
+    moving_uploads_live_and_idle_ones_end,
+    a_hostile_answer_is_never_a_whole_one,
+    what_may_have_been_done_is_not_repeated,
+    a_device_out_of_reach_has_a_page,
+])
