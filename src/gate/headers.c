@@ -163,6 +163,14 @@ static bool cookie_is_allowed(const char *value)
 	return true;
 }
 
+void headers_interim(struct msg *resp)
+{
+	for (unsigned i = msg_count(resp); i-- > 0;) {
+		if (strcmp(msg_field(resp, i).name, "link") != 0)
+			msg_remove_at(resp, i);
+	}
+}
+
 void headers_to_browser(struct msg *resp)
 {
 	static const char *const house[] = {"strict-transport-security", "alt-svc", "nel",

@@ -15,6 +15,8 @@ struct headers_ctx {
  * `upgrade` (a protocol name) is not NULL. */
 void headers_to_device(struct msg *req, const struct headers_ctx *c, const char *upgrade);
 
+/* The same for a 1xx other than 101: only Link crosses (RFC 8297), the rest means nothing yet. */
+void headers_interim(struct msg *resp);
 /* Turn a device's final response into the one for the browser, in place. */
 void headers_to_browser(struct msg *resp);
 

@@ -61,15 +61,16 @@ static struct proxy *of(void *ctx)
 
 static void become_tunnel(struct proxy *p, struct msg *head)
 {
-	const char *proto = msg_get(head, "upgrade");
-	char kept[64] = "";
-	if (proto)
-		str_copy(kept, sizeof(kept), proto);
+	char kept[64];
+	str_copy(kept, sizeof(kept), msg_get(head, "upgrade"));
 	headers_to_browser(head);
 	msg_add(head, "connection", "upgrade");
 	msg_add(head, "upgrade", kept);
 	p->tunnel = true;
-	exchange_respond(p->x, head, false);
+	if (exchange_respond(p->x, head, false) < 0) {
+		exchange_abort(p->x);
+		return;
+	}
 	exchange_set_idle(p->x, p->tunnel_idle_ms);
 	exchange_resume(p->x);
 }
@@ -77,7 +78,7 @@ static void become_tunnel(struct proxy *p, struct msg *head)
 static void refuse_switch(struct proxy *p)
 {
 	struct err e;
-	err_set(&e, -EPROTO, "the device switched protocols without being asked");
+	err_set(&e, -EPROTO, "the device switched protocols unasked, or without saying to which");
 	struct call *k = p->call;
 	p->call = NULL;
 	call_cancel(k);
@@ -90,14 +91,14 @@ static void on_head(struct call *k, struct msg *head, void *ctx)
 	int status = msg_status(head);
 	(void)k;
 	if (status == 101) {
-		if (p->wants_upgrade)
+		if (p->wants_upgrade && msg_get(head, "upgrade"))
 			become_tunnel(p, head);
 		else
 			refuse_switch(p);
 		return;
 	}
 	if (status < 200) {
-		msg_strip_hop_by_hop(head);
+		headers_interim(head);
 		exchange_respond(p->x, head, false);
 		return;
 	}
@@ -121,6 +122,8 @@ static void on_resp_end(struct call *k, const struct msg *trailers, void *ctx)
 	(void)k;
 	p->call = NULL;
 	exchange_end(p->x, trailers);
+	if (p->tunnel)
+		exchange_resume(p->x); /* what still comes is dropped, so that its end is seen */
 }
 
 static void on_call_writable(struct call *k, void *ctx)
@@ -143,6 +146,7 @@ static void on_fail(struct call *k, const struct err *why, bool unsent, void *ct
 	p->call = NULL;
 	if (why->code == -ECONNRESET && may_retry(p, unsent)) {
 		p->retried = true;
+		exchange_pause(p->x); /* its body is for the next connection */
 		take(p);
 		return;
 	}
@@ -171,15 +175,26 @@ static void on_client(struct pool_want *w, struct client *c, const struct err *w
 		take(p); /* it died between the idle list and here */
 		return;
 	}
-	if (msg_body(p->req) != BODY_NONE)
+	if (msg_body(p->req) == BODY_NONE)
+		return;
+	if (p->x->request_ended) /* it was empty, and told to the first connection */
+		call_end(p->call, NULL);
+	else
 		exchange_resume(p->x);
+}
+
+/* What will keep its connection for long. */
+static bool is_long(const struct proxy *p)
+{
+	const char *accept = msg_get(p->req, "accept");
+	return p->wants_upgrade || (accept && str_starts(accept, "text/event-stream"));
 }
 
 static void take(struct proxy *p)
 {
 	pool_want_init(&p->want);
 	p->want.fresh = !msg_is_idempotent(p->req);
-	p->want.hold = p->wants_upgrade;
+	p->want.hold = is_long(p);
 	p->want.fn = on_client;
 	pool_take(p->pool, &p->want);
 }
@@ -197,8 +212,10 @@ static void on_req_body(struct exchange *x, const uint8_t *b, size_t n)
 static void on_req_end(struct exchange *x, const struct msg *trailers)
 {
 	struct proxy *p = x->ctx;
+	/* Trailers stay here: a device that takes them for fields could be told who is signed in. */
+	(void)trailers;
 	if (p->call && (p->tunnel || msg_body(p->req) != BODY_NONE))
-		call_end(p->call, trailers);
+		call_end(p->call, NULL);
 }
 
 static void on_writable(struct exchange *x)
