@@ -14,6 +14,7 @@
 
 #define EXIT_USAGE 64
 #define EXIT_UNREACHABLE 69
+#define DNS_TEST_LOOKS 900 /* seconds */
 
 struct ctl {
 	const char *socket;
@@ -199,6 +200,43 @@ static int run_renew(struct ctl *c)
 	return ask(c, "POST", path_of("certs/", c->args[0], "/renew"), NULL, say_ordered);
 }
 
+/* The test waits for name servers, a minute or more with some providers: look until it ended. */
+static int run_dns(struct ctl *c)
+{
+	struct ctl_answer a;
+	if (c->n_args != 1 || !is(c, 0, "test"))
+		return usage_of("dns");
+	if (ctl_http(c->socket, "POST", "dns/test", NULL, &a) < 0)
+		return EXIT_UNREACHABLE;
+	for (int i = 0; i < DNS_TEST_LOOKS && a.status < 300; i++) {
+		const char *state = json_string_value(json_object_get(a.body, "state"));
+		if (!state || strcmp(state, "running") != 0)
+			break;
+		sleep(1);
+		json_decref(a.body);
+		if (ctl_http(c->socket, "GET", "dns/test", NULL, &a) < 0)
+			return EXIT_UNREACHABLE;
+	}
+	int rc = show_dns_test(a.status, a.body, c->json);
+	json_decref(a.body);
+	return rc;
+}
+
+static int run_secret(struct ctl *c)
+{
+	char line[4098];
+	if (c->n_args != 1)
+		return usage_of("secret");
+	if (!fgets(line, sizeof(line), stdin) || !strchr(line, '\n')) {
+		fputs("lanthornctl: give the secret on standard input, as one line\n", stderr);
+		return EXIT_USAGE;
+	}
+	line[strcspn(line, "\r\n")] = 0;
+	json_t *body = json_pack("{s:s}", "value", line);
+	wipe(line, sizeof(line));
+	return ask(c, "PUT", path_of("dns/secrets/", c->args[0], ""), body, say_done);
+}
+
 static void say_reloaded(const json_t *body)
 {
 	size_t i;
@@ -241,6 +279,11 @@ static const struct verb verbs[] = {
 	{"certs", run_certs, "", "every certificate: names, expiry, next renewal, last failure",
 		"lanthornctl certs --json"},
 	{"renew", run_renew, "ID", "order a certificate anew, now", "lanthornctl renew tv"},
+	{"dns", run_dns, "test", "set a test record, wait until every name server shows it, remove it",
+		"lanthornctl dns test"},
+	{"secret", run_secret, "NAME",
+		"hand over a DNS secret on standard input; kept as state_dir/steward/secrets/NAME",
+		"lanthornctl secret desec-token < token.txt"},
 	{"reload", run_reload, "", "read gateway.yaml again; a wrong one changes nothing",
 		"lanthornctl reload"},
 	{"logs", run_logs, "[LINES]", "the last log lines (100, up to 1000)", "lanthornctl logs 20"},

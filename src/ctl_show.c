@@ -269,3 +269,21 @@ void show_error(int status, const json_t *body)
 	if (*text_of(e, "remedy"))
 		fprintf(stderr, "What to do: %s\n", text_of(e, "remedy"));
 }
+
+int show_dns_test(int status, const json_t *body, int as_json)
+{
+	bool passed = strcmp(text_of(body, "state"), "passed") == 0;
+	if (as_json) {
+		json_dumpf(body, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (status >= 300) {
+		show_error(status, body);
+	} else {
+		printf("DNS %s: ", passed ? "works" : "does not work");
+		put_clean(stdout, text_of(body, "text"));
+		printf("\n");
+		if (!passed)
+			printf("What to do: %s\n", text_of(body, "remedy"));
+	}
+	return passed ? 0 : 1;
+}

@@ -17,6 +17,7 @@ const struct api_route *const api_tables[] = {
 	api_status_routes,
 	api_devices_routes,
 	api_certs_routes,
+	api_dns_routes,
 	api_users_routes,
 	api_docs_routes,
 	NULL,

@@ -57,6 +57,7 @@ struct api_call {
 extern const struct api_route api_status_routes[];
 extern const struct api_route api_devices_routes[];
 extern const struct api_route api_certs_routes[];
+extern const struct api_route api_dns_routes[];
 extern const struct api_route api_users_routes[];
 extern const struct api_route api_docs_routes[];
 /* All of them, ended by NULL. */

@@ -110,6 +110,18 @@ static int send_steward(void *ctx, const struct procmsg *m, struct err *e)
 			  : err_set(e, -EPIPE, "the steward process is gone");
 }
 
+static bool ends_dns_test(struct control *c, const struct procmsg *m)
+{
+	struct dns_test *t = &c->dns_test;
+	if (!t->running || m->id != t->id)
+		return false;
+	t->running = false;
+	t->class = m->class;
+	t->at = clock_unix();
+	str_copy(t->text, sizeof(t->text), m->text);
+	return true;
+}
+
 static void on_started(struct control *c)
 {
 	c->steward_started_at = clock_unix();
@@ -117,6 +129,10 @@ static void on_started(struct control *c)
 	log_info(AREA, "steward started", "starts", LOG_NUM(c->steward_starts));
 	certs_restart(c->certs);
 	names_restart(c->names);
+	if (c->dns_test.running)
+		ends_dns_test(c, &(struct procmsg){.id = c->dns_test.id,
+					 .class = STATE_FAIL_OURS,
+					 .text = "the certificate process was started anew; test again"});
 }
 
 static void on_state(struct control *c, const struct procmsg *m, const struct certs_time *now)
@@ -125,7 +141,8 @@ static void on_state(struct control *c, const struct procmsg *m, const struct ce
 		on_started(c);
 	else if (m->class == STATE_LOG)
 		logring_add(c->log, m->text, strlen(m->text));
-	else if (!certs_message(c->certs, m, now) && !names_state(c->names, m))
+	else if (!ends_dns_test(c, m) && !certs_message(c->certs, m, now) &&
+		 !names_state(c->names, m))
 		log_debug(AREA, "a message about nothing we know", "type", procmsg_name(m->type));
 }
 

@@ -7,6 +7,7 @@
 
 #include "acme/schedule.h"
 #include "admin/control.h"
+#include "base/procmsg.h"
 #include "gate/certs_life.h"
 #include "net/ifaddr.h"
 #include "net/loop.h"
@@ -35,6 +36,15 @@ struct device_links {
 	int64_t seen_at;
 };
 
+/* The last DNS test that somebody asked for. */
+struct dns_test {
+	uint64_t id; /* 0: none yet; above every order's */
+	bool running;
+	enum state_class class; /* how it ended */
+	char text[PROCMSG_TEXT_MAX];
+	int64_t at; /* Unix seconds of its begin, then of its end */
+};
+
 struct control {
 	struct loop *loop;
 	pthread_t thread;
@@ -55,6 +65,7 @@ struct control {
 	struct auth *auth;
 	struct logring *log;
 	struct msgpipe *steward;
+	struct dns_test dns_test;
 	struct ifwatch *ifwatch;
 	struct ifaddrs_list addrs; /* what names point to */
 	struct route **routes;	   /* of the configuration: the base host, then upstreams */
