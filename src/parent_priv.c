@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -53,7 +54,11 @@ int identity_become(const struct identity *who)
 
 int identity_own(const struct identity *who, const char *path, struct err *e)
 {
+	struct stat st;
 	if (who->keep)
+		return 0;
+	/* A service manager may have made it already and left us without CAP_CHOWN. */
+	if (stat(path, &st) == 0 && st.st_uid == who->uid && st.st_gid == who->gid)
 		return 0;
 	if (chown(path, who->uid, who->gid) < 0)
 		return err_sys(e, -errno, "cannot give %s to its user", path);
