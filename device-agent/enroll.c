@@ -3,6 +3,7 @@
 #include "device-agent/enroll.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -68,10 +69,25 @@ static int read_token(struct token *t, const char *file, struct err *e)
 	return rc;
 }
 
+/* Where the agent runs as a user of its own, root enrols for it: as that user, or the agent could
+ * not read what is written here. */
+static int become_owner(const char *state, struct err *e)
+{
+	struct stat st;
+	if (geteuid() != 0 || stat(state, &st) < 0 || st.st_uid == 0)
+		return 0;
+	if (setgroups(0, NULL) == 0 && setresgid(st.st_gid, st.st_gid, st.st_gid) == 0 &&
+		setresuid(st.st_uid, st.st_uid, st.st_uid) == 0)
+		return 0;
+	return err_sys(e, -errno, "cannot become the owner of %s", state);
+}
+
 /* A key that a crash left behind is the one that the token may be bound to: use it again. */
 static int prepare_key(struct enrolment *n)
 {
-	int rc = dir_make(n->conf->state, 0700, &n->err);
+	int rc = become_owner(n->conf->state, &n->err);
+	if (rc == 0)
+		rc = dir_make(n->conf->state, 0700, &n->err);
 	if (rc == 0)
 		rc = key_load(&n->key, n->conf->state, &n->err);
 	if (rc == -ENOENT) {
