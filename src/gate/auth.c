@@ -19,6 +19,7 @@
 #include "net/crypto.h"
 #include "store/audit.h"
 #include "store/conf.h"
+#include "store/devices.h"
 #include "store/invites.h"
 #include "store/sessions.h"
 
@@ -41,6 +42,19 @@ int auth_device_of(const struct auth *a, const char *host, char *out)
 	memcpy(out, host, n);
 	out[n] = 0;
 	return name_is_label(out) ? 0 : -EINVAL;
+}
+
+bool auth_host_is_known(struct auth *a, const char *host)
+{
+	char label[64];
+	struct device d;
+	if (auth_device_of(a, host, label) < 0)
+		return false;
+	for (unsigned i = 0; i < a->o.conf->n_devices; i++) {
+		if (strcmp(a->o.conf->devices[i].name, label) == 0)
+			return true;
+	}
+	return devices_find(a->o.db, label, &d, NULL) == 0;
 }
 
 void auth_origin(const struct auth *a, const char *host, char *out)
@@ -102,10 +116,28 @@ static void tell_loops(struct auth *a, const struct session *s, const struct use
 	a->o.notify.session_put(a->o.notify.ctx, &row);
 }
 
-static int64_t expiry(const struct auth *a, int64_t created, int64_t now)
+/* When the person signed in: a device's session lives no longer than the one it came from. 0 when that
+ * is gone. */
+static int64_t signed_in_at(struct auth *a, const struct session *s)
+{
+	struct session *list = NULL;
+	size_t n = 0;
+	int64_t at = 0;
+	if (!s->parent)
+		return s->created_at;
+	sessions_list(a->o.db, s->user_id, &list, &n, NULL);
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].id == s->parent)
+			at = list[i].created_at;
+	}
+	free_secret(list, n * sizeof(*list));
+	return at;
+}
+
+static int64_t expiry(struct auth *a, const struct session *s, int64_t now)
 {
 	int64_t idle = now + (int64_t)(a->o.conf->sessions.idle_ms / 1000);
-	int64_t whole = created + (int64_t)(a->o.conf->sessions.lifetime_ms / 1000);
+	int64_t whole = signed_in_at(a, s) + (int64_t)(a->o.conf->sessions.lifetime_ms / 1000);
 	return idle < whole ? idle : whole;
 }
 
@@ -119,7 +151,7 @@ int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struc
 	random_token(cookie, 32);
 	sha256(s->cookie_sha256, cookie, strlen(cookie));
 	s->created_at = s->last_seen_at = clock_unix();
-	s->expires_at = expiry(a, s->created_at, s->created_at);
+	s->expires_at = expiry(a, s, s->created_at);
 	const char *agent = msg_get(ask->req, "user-agent");
 	snprintf(s->agent, sizeof(s->agent), "%s", agent ? agent : "");
 	rc = sessions_add(a->o.db, s, e);
@@ -234,7 +266,7 @@ void auth_touched(struct auth *a, const uint8_t hash[32])
 		users_get(a->o.db, s.user_id, &u, &e) < 0)
 		return;
 	if (strcmp(s.agent, TOKEN_AGENT) != 0)
-		s.expires_at = expiry(a, s.created_at, now);
+		s.expires_at = expiry(a, &s, now);
 	if (sessions_touch(a->o.db, s.id, now, s.expires_at, &e) == 0)
 		tell_loops(a, &s, &u);
 	/* A device's page in use keeps the sign-in behind it alive as well. */

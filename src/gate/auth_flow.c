@@ -31,13 +31,12 @@ static int state_read(uint8_t out[32], const char *text)
 }
 
 /* Only a device's host of ours, with a state; anything else ends at the launcher. */
-void auth_target_read(const struct auth *a, const struct form *f, struct auth_target *t)
+void auth_target_read(struct auth *a, const struct form *f, struct auth_target *t)
 {
 	const char *host = form_get(f, "host"), *to = form_get(f, "to");
-	char device[64];
 	memset(t, 0, sizeof(*t));
 	strcpy(t->to, "/");
-	if (auth_device_of(a, host, device) < 0)
+	if (!auth_host_is_known(a, host))
 		return;
 	if (state_read(t->state, form_get(f, "state")) < 0)
 		return;
@@ -101,9 +100,10 @@ static bool still_allowed(struct auth *a, const struct code_grant *g)
 	if (sessions_list(a->o.db, g->user_id, &list, &n, NULL) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		alive |= list[i].id == g->base_session;
+		alive |= list[i].id == g->base_session && list[i].expires_at > clock_unix();
 	free_secret(list, n * sizeof(*list));
-	return alive && auth_device_of(a, g->host, device) == 0 &&
+	return alive && auth_host_is_known(a, g->host) &&
+	       auth_device_of(a, g->host, device) == 0 &&
 	       users_may_reach(a->o.db, g->user_id, device, NULL) == 1;
 }
 

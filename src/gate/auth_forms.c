@@ -287,6 +287,15 @@ void auth_link_page(struct auth *a, struct ask *ask)
 	work_free(w);
 }
 
+/* A new password ends the person's sessions in the store; the loops must hear of each before. */
+static void end_whose_password_it_is(struct auth *a, const struct invite_redeem *r)
+{
+	struct invite inv;
+	if (invites_find(a->o.db, r->token_sha256, r->now, &inv, NULL) == 0 &&
+		inv.kind == INVITE_USER)
+		auth_end_user(a, inv.user_id);
+}
+
 static void on_made(struct hash_work *h)
 {
 	struct work *w = container_of(h, struct work, hash);
@@ -300,6 +309,8 @@ static void on_made(struct hash_work *h)
 	struct keys k;
 	struct err e;
 	sha256(r.token_sha256, token, strlen(token));
+	if (h->ok)
+		end_whose_password_it_is(a, &r);
 	int rc = h->ok ? invites_redeem(a->o.db, &r, &u, &e)
 		       : err_set(&e, -ENOMEM, "There is not enough memory to store a password.");
 	if (rc == 0) {
@@ -316,9 +327,12 @@ static void on_made(struct hash_work *h)
 	work_free(w);
 }
 
-static int judge(struct work *w, struct err *e)
+static int judge(struct work *w, const struct invite *inv, struct err *e)
 {
 	const char *name = form_get(&w->form, "name"), *pw = form_get(&w->form, "password");
+	struct user u;
+	if (!is_setup(w->ask) && users_get(w->auth->o.db, inv->user_id, &u, NULL) == 0)
+		name = u.name; /* whatever the form says */
 	if (is_setup(w->ask) && !users_name_is_valid(name))
 		return err_set(e, -EINVAL,
 			"The name may have small letters, digits, dots and hyphens.");
@@ -341,7 +355,7 @@ void auth_link_form(struct auth *a, struct ask *ask)
 	w->form = f;
 	if (find_link(a, ask, form_get(&f, "token"), &inv) < 0) {
 		work_free(w);
-	} else if (judge(w, &e) < 0) {
+	} else if (judge(w, &inv, &e) < 0) {
 		show_link_page(w, 400, e.text);
 		work_free(w);
 	} else if (hasher_make(a->hasher, &w->hash, form_get(&f, "password")) == -EBUSY) {

@@ -36,6 +36,8 @@ struct auth_target {
 const char *auth_domain(const struct auth *a);
 /* The label of a host right below the domain, into out[64]. 0 or -EINVAL. */
 int auth_device_of(const struct auth *a, const char *host, char *out);
+/* Is it the host of a device that we have? */
+bool auth_host_is_known(struct auth *a, const char *host);
 /* "https://HOST:PORT" into out[300]. */
 void auth_origin(const struct auth *a, const char *host, char *out);
 /* Make the session that `s` describes by user, host and parent; fill in the rest, tell the loops and
@@ -61,7 +63,7 @@ void auth_link_form(struct auth *a, struct ask *ask);
 void auth_signout_form(struct auth *a, struct ask *ask);
 
 /* ---- auth_flow.c ---- */
-void auth_target_read(const struct auth *a, const struct form *f, struct auth_target *t);
+void auth_target_read(struct auth *a, const struct form *f, struct auth_target *t);
 /* Signed in as `u` by session `s`: go where `t` says, by a code when that is a device's host. */
 void auth_go(struct auth *a, struct ask *ask, const struct session *s, const struct user *u,
 	const struct auth_target *t);
