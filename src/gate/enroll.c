@@ -194,7 +194,7 @@ static void judge(struct enroll *n, struct ask *a, const struct enroll_request *
 		refuse(a, 403, "wrong proof or unknown device");
 		return;
 	}
-	struct ca_issued c;
+	struct ca_issued c = {0};
 	int rc = admit(n, r, t, now, &c);
 	if (rc == -EEXIST) {
 		audit(n, r->facts.device, "device.enrol", "another key");

@@ -155,8 +155,10 @@ static void descriptors_signals_and_session_are_fresh(void **state)
 	sigemptyset(&block);
 	sigaddset(&block, SIGTERM);
 	sigprocmask(SIG_BLOCK, &block, &old);
+	/* Two signals are glibc's own, ignored in what posix_spawn() starts and out of our reach. */
 	struct seen *s = shell("ls -l /proc/$$/fd | grep -c '[0-9] ->';"
-			       "grep -E '^Sig(Blk|Ign)' /proc/$$/status | cut -f2;"
+			       "grep -E '^Sig(Blk|Ign)' /proc/$$/status | cut -f2 |"
+			       "sed s/^0000000180000000$/0000000000000000/;"
 			       "cut -d' ' -f5,6 /proc/$$/stat; echo $$ $$; pwd",
 		10000);
 	sigprocmask(SIG_SETMASK, &old, NULL);
