@@ -46,7 +46,7 @@ static void make_blob(struct hash_work *w)
 static void check_blob(struct hash_work *w)
 {
 	static const uint8_t nobody[BLOB_LEN] = {'s', '1', LOG2_N, R, P};
-	uint8_t hash[HASH_LEN];
+	uint8_t hash[HASH_LEN] = {0};
 	bool known = w->blob_len == BLOB_LEN;
 	const uint8_t *blob = known ? w->blob : nobody;
 	int rc = hash_with(blob, w->password, blob + HEAD_LEN, hash);
@@ -146,9 +146,18 @@ int hasher_check(struct hasher *h, struct hash_work *w, const char *password)
 	return submit(h, w, password, true);
 }
 
+/* Of UTF-8: all bytes but those that continue a character. */
+static size_t count_chars(const char *s)
+{
+	size_t n = 0;
+	for (; *s; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
 int password_judge(const char *password, const char *user, struct err *e)
 {
-	size_t n = strlen(password);
+	size_t n = count_chars(password);
 	if (n < PASSWORD_MIN)
 		return err_set(e, -EINVAL, "The password needs at least %d characters.",
 			PASSWORD_MIN);

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "net/loop.h"
 
-#define PASSWORD_MIN 8
+#define PASSWORD_MIN 8 /* characters */
 #define PASSWORD_MAX 256
 #define PASSWORD_BLOB_MAX 96
 #define PASSWORD_QUEUE_MAX 8u
@@ -30,7 +30,8 @@ struct hash_work {
 };
 
 int hasher_start(struct hasher **out, struct loop *home, struct err *e);
-/* Waits for the work under way; the rest is dropped without a call (their owner frees them). */
+/* Waits for the work under way; the rest is dropped without a call (their owner frees them). The home
+ * loop must have stopped, or a finished piece may still be on its way there. */
 void hasher_stop(struct hasher *h);
 /* Make a blob of `password`, or, with a blob given, check against it; an empty blob costs the same
  * time and never matches (a user who does not exist). -EBUSY when too many wait. */
