@@ -281,6 +281,7 @@ int control_start(struct control **out, const struct control_opts *o, struct err
 {
 	struct control *c = xcalloc(1, sizeof(*c));
 	c->conf = conf_ref(o->conf);
+	c->started = conf_ref(o->conf);
 	c->conf_path = xstrdup(o->conf_path);
 	c->slot = o->slot;
 	c->notify = o->notify;
@@ -338,6 +339,7 @@ void control_stop(struct control *c)
 	free(c->routes);
 	map_free(c->links, free);
 	conf_unref(c->conf);
+	conf_unref(c->started);
 	logring_free(c->log);
 	free(c->conf_path);
 	free(c);

@@ -344,7 +344,7 @@ int control_load_conf(struct control *c, bool knows, char *words)
 	if (rc < 0) {
 		put_errors(words, errors);
 	} else {
-		name_restarts(words, old, fresh);
+		name_restarts(words, c->started, fresh);
 		rc = control_use_conf(c, fresh, &e);
 		if (rc < 0)
 			snprintf(words, CONTROL_RELOAD_TEXT, "%s", e.text);

@@ -50,6 +50,7 @@ struct control {
 	pthread_t thread;
 	bool running; /* the thread exists */
 	const struct conf *conf;
+	const struct conf *started; /* what this process began with: some of it lasts until it ends */
 	char *conf_path;
 	struct snapshot_slot *slot;
 	struct notify notify;
