@@ -28,6 +28,7 @@
 
 #define AREA "acme/uacme"
 #define RUNNING_MAX 4
+#define LOGGED_MAX 800   /* bytes of uacme's last words in the log */
 #define CHAIN_MAX 60000u /* what fits a process message */
 #define KEY_MIN 64       /* bytes: no PEM key is shorter */
 #define REUSE_S 86400    /* how long an issued chain answers the same request again */
@@ -164,7 +165,8 @@ static void judge(struct obtain *o, const struct run_result *r)
 		snprintf(o->verdict.text, sizeof(o->verdict.text), "uacme was ended by signal %d",
 			r->signal);
 	}
-	log_debug(AREA, "uacme failed", "name", o->names[0], "stderr", r->errs);
+	size_t skip = r->errs_len > LOGGED_MAX ? r->errs_len - LOGGED_MAX : 0;
+	log_debug(AREA, "uacme failed", "name", o->names[0], "stderr", r->errs + skip);
 }
 
 /* --- the account --------------------------------------------------------------------------------

@@ -1,15 +1,18 @@
 /* See uacme_output.h. uacme prints lines "uacme: …" and, for what the CA said, a problem document
- * (RFC 8555 §6.7) re-printed with four spaces an indent, from "{" to "}" at column 0. */
+ * (RFC 8555 §6.7) re-printed with four spaces an indent, from "{" to "}" at column 0. Run with
+ * three -v, it also prints the head and the body of each response; Retry-After is nowhere else. */
 #include "acme/uacme_output.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/str.h"
 
 #define DETAIL_MAX 640
+#define RETRY_AFTER_MAX_S (7 * 86400)
 
 struct problem {
 	char type[64]; /* without "urn:ietf:params:acme:error:" */
@@ -22,7 +25,9 @@ struct facts {
 	char last[256];      /* the last line of uacme */
 	char transport[160]; /* what libcurl said */
 	char ours[256];      /* a line of the wrapper that starts uacme */
-	bool challenge_failed, tokenless, directory, key, hook, ssl;
+	int status;          /* of the last response; 0: none */
+	int64_t retry_after; /* what its head asks for; 0: nothing */
+	bool challenge_failed, tokenless, directory, key, hook, ssl, json;
 };
 
 /* One \uXXXX or simple escape after the backslash; only printable ASCII survives. */
@@ -105,28 +110,78 @@ static void on_uacme_line(struct facts *f, struct uacme_verdict *v, const char *
 	f->challenge_failed |= str_starts(s, "challenge ") && line_has(s, " failed with status");
 	f->tokenless |= str_starts(s, "failed to parse challenge");
 	f->directory |= str_starts(s, "failed to fetch directory");
+	f->json |= str_starts(s, "failed to find ") || str_starts(s, "failed to parse ");
 	f->hook |= str_starts(s, "hook_run:");
 	f->key |= str_starts(s, "key_") || str_starts(s, "failed to access ") ||
 		  str_starts(s, "failed to write ") || str_starts(s, "failed to stat ");
 	v->declined |= str_starts(s, "no challenge completed");
 	v->no_account |= str_starts(s, "no account associated");
 	v->has_account |= str_starts(s, "Account already exists");
-	if (!line_has(s, "the server reported the following error"))
+	bool is_trace = str_starts(s, "acme_get: ") || str_starts(s, "acme_post: ");
+	if (!is_trace && !line_has(s, "the server reported the following error"))
 		copy_line(f->last, sizeof(f->last), s);
 }
 
-static void gather(struct facts *f, struct uacme_verdict *v, const char *errs)
+/* Retry-After of RFC 9110 §10.2.3: seconds, or a date. */
+static int64_t retry_after_field(const char *s, int64_t now)
 {
-	bool in_json = false;
+	struct tm tm = {0};
+	if (*s >= '0' && *s <= '9') {
+		long long n = strtoll(s, NULL, 10);
+		return n < RETRY_AFTER_MAX_S ? n : RETRY_AFTER_MAX_S;
+	}
+	if (!strptime(s, "%a, %d %b %Y %H:%M:%S GMT", &tm))
+		return 0;
+	int64_t when = timegm(&tm);
+	return when > now ? when - now : 0;
+}
+
+static void on_head_line(struct facts *f, const char *line, int64_t now)
+{
+	if (str_starts(line, "HTTP/")) {
+		size_t version = strcspn(line, " \r\n");
+		f->status = line[version] == ' ' ? atoi(line + version + 1) : 0;
+		f->retry_after = 0;
+	} else if (!strncasecmp(line, "Retry-After:", 12)) {
+		line += 12;
+		f->retry_after = retry_after_field(line + strspn(line, " \t"), now);
+	}
+}
+
+static bool is_response(const char *line, const char *part)
+{
+	return (str_starts(line, "uacme: acme_get: ") || str_starts(line, "uacme: acme_post: ")) &&
+	       line_has(line, part);
+}
+
+enum part { WORDS, PROBLEM, HEAD, BODY };
+
+static enum part on_line(struct facts *f, struct uacme_verdict *v, const char *line, enum part part)
+{
+	if (is_response(line, ": HTTP headers"))
+		return HEAD;
+	if (is_response(line, ": HTTP body"))
+		return BODY;
+	if (part == BODY)
+		return is_response(line, ": return code ") ? WORDS : BODY;
+	if (str_starts(line, "uacme: ")) {
+		on_uacme_line(f, v, line + 7);
+		return line_has(line, "the server reported the following error") ? PROBLEM : WORDS;
+	}
+	if (str_starts(line, "lanthorn-steward: "))
+		copy_line(f->ours, sizeof(f->ours), line + strlen("lanthorn-steward: "));
+	return *line == '}' ? WORDS : part;
+}
+
+static void gather(struct facts *f, struct uacme_verdict *v, const char *errs, int64_t now)
+{
+	enum part part = WORDS;
 	for (const char *line = errs; *line;) {
-		if (*line == '{' || *line == '}')
-			in_json = *line == '{';
-		else if (in_json && *line == ' ')
+		part = on_line(f, v, line, part);
+		if (part == PROBLEM && *line == ' ')
 			on_json_line(&f->problem, line);
-		else if (str_starts(line, "uacme: "))
-			on_uacme_line(f, v, line + 7);
-		else if (str_starts(line, "lanthorn-steward: "))
-			copy_line(f->ours, sizeof(f->ours), line + strlen("lanthorn-steward: "));
+		else if (part == HEAD)
+			on_head_line(f, line, now);
 		line += strcspn(line, "\n");
 		line += *line == '\n';
 	}
@@ -188,11 +243,19 @@ static void say(struct uacme_verdict *v, enum state_class class, const char *tex
 		(int)sizeof(v->text) - 320, more ? more : "");
 }
 
+static void say_status(struct uacme_verdict *v, const struct facts *f, const char *text)
+{
+	char status[32];
+	snprintf(status, sizeof(status), "HTTP status %d", f->status);
+	say(v, STATE_FAIL_CA, text, status);
+}
+
 static void judge_problem(struct uacme_verdict *v, const struct facts *f, int64_t now)
 {
 	const struct problem *p = &f->problem;
 	const char *words = p->sub[0] ? p->sub : p->detail;
-	v->retry_after_s = retry_after(p->detail, now);
+	if (!v->retry_after_s)
+		v->retry_after_s = retry_after(p->detail, now);
 	if (!v->retry_after_s)
 		v->retry_after_s = retry_after(p->sub, now);
 	v->no_account |= !strcmp(p->type, "accountDoesNotExist");
@@ -225,11 +288,25 @@ static void judge_words(struct uacme_verdict *v, const struct facts *f)
 			f->transport);
 	else if (f->transport[0])
 		say(v, STATE_FAIL_NET, "the certificate authority cannot be reached", f->transport);
+	else if (f->status == 429)
+		say(v, STATE_FAIL_LIMIT, "the certificate authority limits how often it is asked",
+			"HTTP status 429");
+	else if (f->status >= 500)
+		say_status(v, f, "the certificate authority is out of order or being maintained");
+	else if (f->status >= 300 && f->status < 400)
+		say_status(v, f,
+			"the certificate authority sends us elsewhere, which ACME does not know; check "
+			"acme.directory");
 	else if (f->directory)
 		say(v, STATE_FAIL_CA,
 			"acme.directory gave no usable answer; check the URL, or the "
 			"certificate authority is out of order",
 			NULL);
+	else if (f->json)
+		say(v, STATE_FAIL_CA,
+			"the certificate authority's answer is not what ACME promises; check "
+			"acme.directory",
+			f->last);
 	else if (f->hook)
 		say(v, STATE_FAIL_OURS, "uacme could not run lanthorn-hook", f->last);
 	else if (f->key)
@@ -245,7 +322,9 @@ void uacme_classify(struct uacme_verdict *v, const char *errs, int64_t now)
 {
 	struct facts f = {0};
 	memset(v, 0, sizeof(*v));
-	gather(&f, v, errs);
+	gather(&f, v, errs, now);
+	if (f.status >= 300)
+		v->retry_after_s = f.retry_after;
 	if (f.problem.type[0] || f.problem.detail[0])
 		judge_problem(v, &f, now);
 	else

@@ -112,8 +112,9 @@ static void add_wrapper(struct args *a, const struct uacme_settings *s, const st
 
 static void add_uacme(struct args *a, const struct uacme_settings *s, const struct uacme_job *job)
 {
-	add_all(a, (const char *const[]){
-			   s->program, "-a", s->directory, "-c", s->ca_dir, "-h", s->hook, NULL});
+	/* Retry-After is told only from the third -v on. */
+	add_all(a, (const char *const[]){s->program, "-v", "-v", "-v", "-a", s->directory, "-c",
+			   s->ca_dir, "-h", s->hook, NULL});
 	if (!job->dir) {
 		add_all(a, (const char *const[]){"-y", "-t", "EC", "--", "new", NULL});
 		if (s->email[0])
@@ -136,8 +137,11 @@ int uacme_run(struct run **out, struct loop *loop, const struct uacme_settings *
 	char *wait = xasprintf(HOOK_LINE_ENV_WAIT "=%llu", (unsigned long long)s->hook_wait_s);
 	const char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"LANG=C", socket, order, wait, NULL};
-	struct run_opts o = {
-		.argv = a.v, .env = env, .dir = s->state_dir, .deadline_ms = ACCOUNT_DEADLINE_MS};
+	struct run_opts o = {.argv = a.v,
+		.env = env,
+		.dir = s->state_dir,
+		.deadline_ms = ACCOUNT_DEADLINE_MS,
+		.keep_end = true};
 	/* The caller watches the CA's share; this is the end of everything, proofs included. */
 	if (job->dir)
 		o.deadline_ms =

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -36,7 +35,7 @@ struct run {
 	run_done_fn fn; /* NULL: starting failed */
 	void *ctx;
 	struct run_result result;
-	bool exited, ending;
+	bool exited, ending, keep_end;
 	struct output outs[2];
 	uv_signal_t child_signal;
 	unsigned n_handles;
@@ -334,6 +333,8 @@ static void on_output(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		end_if_all_came(out->run);
 		return;
 	}
+	if (out->run->keep_end && out->buf.len + (size_t)n > RUN_OUTPUT_MAX)
+		buf_consume(&out->buf, out->buf.len / 2);
 	size_t room = RUN_OUTPUT_MAX - out->buf.len, len = (size_t)n < room ? (size_t)n : room;
 	if (len)
 		buf_append(&out->buf, b->base, len); /* out of memory: dropped, as the rest is */
@@ -400,6 +401,7 @@ int run_start(struct run **out, struct loop *loop, const struct run_opts *o, run
 		return err_sys(e, rc, "cannot run %s", o->argv[0]);
 	}
 	r->pid = rc;
+	r->keep_end = o->keep_end;
 	rc = uv_signal_start(&r->child_signal, on_child_signal, SIGCHLD);
 	int rc_out = open_output(r, &r->outs[0], fds[0]);
 	int rc_err = open_output(r, &r->outs[1], fds[1]);

@@ -2,6 +2,7 @@
  * capture of what they print. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,7 +11,7 @@
 struct loop;
 struct run;
 
-#define RUN_OUTPUT_MAX 65536u /* the rest is read and dropped */
+#define RUN_OUTPUT_MAX 65536u /* of each output; the rest is read and dropped */
 
 struct run_result {
 	int exit_code;	  /* -1 when killed by a signal */
@@ -31,6 +32,7 @@ struct run_opts {
 	const void *input;	 /* written to stdin, then closed; copied */
 	size_t input_len;
 	uint64_t deadline_ms;
+	bool keep_end; /* of a flood of output keep the last half at least, not the beginning */
 };
 
 /* Start. The group gets SIGTERM at the deadline and SIGKILL 2 s later; when the leader exits, what is

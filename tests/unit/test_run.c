@@ -201,6 +201,17 @@ static void a_flood_is_read_and_cut(void **state)
 	assert_string_equal(s->errs, "end\n");
 }
 
+static void the_end_of_a_flood_is_kept_on_request(void **state)
+{
+	(void)state;
+	struct seen s;
+	const char *argv[] = {
+		"/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo last words", NULL};
+	run_opts(&s, &(struct run_opts){.argv = argv, .deadline_ms = 20000, .keep_end = true}, 0);
+	assert_in_range(s.result.out_len, RUN_OUTPUT_MAX / 4, RUN_OUTPUT_MAX);
+	assert_string_equal(s.out + s.result.out_len - 12, "xlast words\n");
+}
+
 static void the_deadline_ends_the_whole_group(void **state)
 {
 	(void)state;
@@ -281,6 +292,7 @@ int main(void)
 		cmocka_unit_test(descriptors_signals_and_session_are_fresh),
 		cmocka_unit_test(input_is_fed_and_ended),
 		cmocka_unit_test(a_flood_is_read_and_cut),
+		cmocka_unit_test(the_end_of_a_flood_is_kept_on_request),
 		cmocka_unit_test(the_deadline_ends_the_whole_group),
 		cmocka_unit_test(one_that_heeds_sigterm_ends_at_the_deadline),
 		cmocka_unit_test(what_the_leader_leaves_behind_is_killed),

@@ -20,6 +20,14 @@
 	": waiting 5 seconds before retrying\nuacme: curl_" kind ": " url " failed: " why "\n"
 #define NEW_ORDER "failed to create new order at https://localhost:24001/order-plz"
 
+#define TRACE(status, field, body)                                                                 \
+	"uacme: acme_post: url=https://l/order-plz payload={} jws={\"signature\":\"x\"}\n"         \
+	"uacme: acme_post: HTTP headers:\nHTTP/1.1 " status "\r\n" field                           \
+	"Content-Length: 1\r\n\r\n\nuacme: acme_post: HTTP body:\n" body                           \
+	"\nuacme: acme_post: return code " status "\n"
+#define BAD_NONCE                                                                                  \
+	"{\n    \"type\": \"urn:ietf:params:acme:error:badNonce\",\n    \"detail\": \"n\"\n}"
+
 struct sample {
 	const char *name, *errs;
 	enum state_class class;
@@ -63,6 +71,37 @@ static const struct sample samples[] = {
 		STATE_FAIL_LIMIT, "limits how often", .retry_after_s = 10),
 	ROW("service busy", PROBLEM(NEW_ORDER, "rateLimited", "Service busy; retry later.", "503"),
 		STATE_FAIL_LIMIT, "Service busy"),
+	ROW("limit with Retry-After",
+		TRACE("429 Too Many Requests", "Retry-After: 7200\r\n", "{}")
+			PROBLEM(NEW_ORDER, "rateLimited", "too many new orders recently", "429"),
+		STATE_FAIL_LIMIT, "limits how often", .retry_after_s = 7200),
+	ROW("limit without a problem document",
+		TRACE("429 Too Many Requests", "retry-after: Tue, 01 Dec 2026 08:23:33 GMT\r\n",
+			"<html>") "uacme: " NEW_ORDER "\n",
+		STATE_FAIL_LIMIT, "limits how often", .retry_after_s = 60),
+	ROW("maintenance",
+		TRACE("503 Service Unavailable", "Retry-After: 1800\r\n",
+			"<html>\nuacme: no\n") "uacme: " NEW_ORDER "\n",
+		STATE_FAIL_CA, "out of order or being maintained: HTTP status 503",
+		.retry_after_s = 1800),
+	ROW("Retry-After without end",
+		TRACE("503 Busy", "Retry-After: 99999999999999999999\r\n", "") "uacme: " NEW_ORDER
+									       "\n",
+		STATE_FAIL_CA, "HTTP status 503", .retry_after_s = 604800),
+	ROW("Retry-After of an earlier answer",
+		TRACE("200 OK", "Retry-After: 5\r\n", "{}")
+			TRACE("503 Busy", "", "x") "uacme: " NEW_ORDER "\n",
+		STATE_FAIL_CA, "HTTP status 503"),
+	ROW("Retry-After of a poll", TRACE("200 OK", "Retry-After: 5\r\n", "{}") "uacme: x\n",
+		STATE_FAIL_OURS, "uacme failed: x"),
+	ROW("an old nonce before something else",
+		TRACE("400 Bad Request", "", BAD_NONCE) TRACE(
+			"302 Found", "", "") "uacme: failed to fetch directory at https://l/dir\n",
+		STATE_FAIL_CA, "sends us elsewhere"),
+	ROW("words of a body",
+		TRACE("200 OK", "",
+			"uacme: curl_get: x failed: body\n") "uacme: failed to find newNonce URL in directory\n",
+		STATE_FAIL_CA, "not what ACME promises"),
 	ROW("CAA lookup",
 		PROBLEM(NEW_ORDER, "dns", "DNS problem: SERVFAIL looking up CAA for b.home.test",
 			"400"),
@@ -165,7 +204,7 @@ static void endless_detail_is_cut(void **state)
 {
 	(void)state;
 	static char errs[200000] =
-		"uacme: x\n{\n    \"type\": \"urn:ietf:params:acme:error:dns\",\n"
+		"uacme: the server reported the following error:\n{\n    \"type\": \"urn:ietf:params:acme:error:dns\",\n"
 		"    \"detail\": \"";
 	size_t n = strlen(errs);
 	memset(errs + n, 'A', sizeof(errs) - n - 1);

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""A certificate authority that fails in every way: cause and remedy are shown, the wait is the one
+that it asked for, the old certificates stay, no proof stays in DNS, and all recovers by a word.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import lib
+from lib import check, equal, wait_for
+from web import tls_connect
+
+sys.path.insert(0, str(lib.TOP / "tests/fakes"))
+from faultproxy import FLOOD_BYTES, FaultProxy  # noqa: E402
+
+# A host a fault, since one host may be asked for only once a minute.
+HOSTS = ["limit", "busy", "plain", "down", "reset", "circle", "flood", "foreign", "garbage", "hang"]
+ORDERED = {}
+
+
+class Bench(lib.Stack):
+    def __init__(self):
+        super().__init__(config="devices:\n" + "".join(
+            f"  - name: {name}\n    upstream: http://127.0.0.1:9\n" for name in HOSTS))
+        pebble = self.lab.folder / "pebble"
+        self.proxy = FaultProxy(self.lab.acme_port, pebble / "cert.pem", pebble / "key.pem",
+                                self.lab.acme_ca)
+        self.lab.settings["acme_directory"] = f"https://localhost:{self.proxy.port}/dir"
+        self.sections["acme"] = "  timeout: 30s\n"
+        self.serials = {}
+
+    def certificate(self, name):
+        for cert in self.ctl("certs")["certificates"]:
+            if cert["id"] == name:
+                return cert
+        raise lib.Failure(f"no certificate {name}")
+
+    def shown_serial(self, name):
+        with tls_connect(self.port, self.host(name), self.lab.ca) as tls:
+            return tls.getpeercert()["serialNumber"].lower()
+
+    def order(self, name):
+        done = self.ctl_run("renew", name)
+        check(done.returncode == 0, f"renew {name}: {done.stdout} {done.stderr}")
+        ORDERED[name] = time.monotonic()
+
+    def txt(self):
+        found = [self.lab.dig("_acme-challenge." + self.host(name), "TXT") for name in HOSTS]
+        return [x for x in found if x]
+
+
+def fails(stack, name, cls, words, most=20):
+    """Order, and see the failure: whose fault, why, what to do, and when it is tried again."""
+    before = stack.certificate(name)["failure"]
+    equal(before, None, f"failure of {name} before")
+    begun = time.time()
+    stack.order(name)
+    cert = wait_for(f"the failure of {name}", lambda: (
+        lambda c: c["failure"] and c)(stack.certificate(name)), most)
+    failure = cert["failure"]
+    equal(failure["class"], cls, f"class ({failure['text']})")
+    check(re.search(words, failure["text"]), f"{words!r} is not in {failure['text']!r}")
+    check(len(failure["remedy"]) > 30, f"remedy: {failure['remedy']!r}")
+    check(all(c.isprintable() for c in failure["text"]), repr(failure["text"]))
+    text = stack.ctl_run("certs").stdout
+    check(failure["text"] in " ".join(text.split()) or failure["text"] in text,
+          f"lanthornctl certs does not say {failure['text']!r}:\n{text}")
+    equal(stack.shown_serial(name), stack.serials[name], f"the certificate served for {name}")
+    equal(stack.txt(), [], "proofs in DNS")
+    check(cert["valid"], "the old certificate is not valid any more")
+    return moment(cert["next_try"]) - begun
+
+
+def moment(text):
+    if isinstance(text, (int, float)):
+        return text
+    import datetime
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def near(wait, least, most):
+    check(least - 2 <= wait <= most + 2, f"next try in {wait:.0f} s, not in {least} to {most}")
+
+
+def every_host_has_its_certificate(stack):
+    stack.start_gateway()
+    wait_for("certificates", lambda: all(
+        c["state"] == "held" for c in stack.ctl("certs")["certificates"]), 60)
+    for name in HOSTS:
+        stack.serials[name] = stack.shown_serial(name)
+        equal(stack.certificate(name)["serial"].lower().lstrip("0"),
+              stack.serials[name].lstrip("0"), f"serial of {name}")
+
+
+def a_limit_is_waited_out_as_asked(stack):
+    stack.proxy.misbehave("limit", "/order-plz", "7200")
+    near(fails(stack, "limit", "limit", "limits how often.*too many new orders recently"),
+         7200, 7200)
+    equal(stack.proxy.hits, 1, "requests to a CA that wants fewer")
+
+
+def maintenance_is_waited_out_as_asked(stack):
+    stack.proxy.misbehave("busy", "/order-plz", "1800")
+    near(fails(stack, "busy", "ca", "maintained.*HTTP status 503"), 1800, 1800)
+    equal(stack.proxy.hits, 1, "requests to a CA that is busy")
+
+
+def a_directory_in_maintenance_is_no_wrong_url(stack):
+    stack.proxy.misbehave("busy", "/dir", "900")
+    near(fails(stack, "plain", "ca", "maintained.*HTTP status 503"), 900, 900)
+
+
+def an_authority_that_is_down_is_told(stack):
+    stack.proxy.close()
+    try:
+        near(fails(stack, "down", "network", "cannot be reached.*connect", 30), 60, 66 + 20)
+    finally:
+        stack.proxy.open()
+
+
+def a_reset_connection_is_told(stack):
+    stack.proxy.misbehave("reset", "/order-plz")
+    near(fails(stack, "reset", "network", "cannot be reached.*(receiving|reset)", 30), 60, 66 + 20)
+
+
+def a_circle_of_redirects_is_not_followed(stack):
+    stack.proxy.misbehave("circle", "/dir")
+    fails(stack, "circle", "ca", "sends us elsewhere.*HTTP status 302")
+    equal(stack.proxy.hits, 1, "requests in the circle")
+
+
+def an_endless_answer_is_survived(stack):
+    stack.proxy.misbehave("flood", "/dir")
+    fails(stack, "flood", "ca", "not what ACME promises", 40)
+    check(stack.proxy.flooded >= FLOOD_BYTES, "the answer was not sent whole")
+
+
+def another_certificate_is_refused(stack):
+    path = stack.folder / "foreign.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null", "-out", path,
+                    "-subj", "/", "-addext", "subjectAltName=DNS:" + stack.host("foreign")],
+                   check=True, capture_output=True, timeout=30)
+    stack.proxy.foreign = path.read_bytes()
+    stack.proxy.misbehave("foreign", "/certZ/")
+    fails(stack, "foreign", "ca", "not for our key", 30)
+
+
+def rubbish_in_place_of_a_certificate_is_refused(stack):
+    stack.proxy.misbehave("garbage", "/certZ/")
+    fails(stack, "garbage", "ca|ours", "certificate", 30)
+
+
+def a_hanging_authority_is_ended(stack):
+    stack.proxy.misbehave("hang", "/order-plz")
+    fails(stack, "hang", "ca", "hangs, or acme.timeout is too short", 45)
+    here = str(stack.folder).encode()
+    left = [p.parent.name for p in pathlib.Path("/proc").glob("[0-9]*/cmdline")
+            if b"uacme" in read(p) and here in read(p)]
+    equal(left, [], "processes left of uacme")
+
+
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def all_recover_by_a_word(stack):
+    stack.proxy.misbehave("pass")
+    for name in HOSTS:
+        gone = time.monotonic() - ORDERED[name]
+        if name == "hang":
+            continue  # its minute would be waited for; it is like the others
+        time.sleep(max(0.0, 61 - gone))
+        stack.order(name)
+    for name in HOSTS[:-1]:
+        cert = wait_for(f"a new certificate for {name}", lambda name=name: (
+            lambda c: c["state"] == "held" and not c["failure"] and c)(stack.certificate(name)),
+            30)
+        check(cert["serial"].lower() != stack.serials[name], f"{name} keeps the old one")
+        equal(stack.shown_serial(name).lstrip("0"), cert["serial"].lower().lstrip("0"), name)
+    wait_for("no proof left", lambda: not stack.txt())
+
+
+lib.run([
+    every_host_has_its_certificate,
+    a_limit_is_waited_out_as_asked,
+    maintenance_is_waited_out_as_asked,
+    a_directory_in_maintenance_is_no_wrong_url,
+    an_authority_that_is_down_is_told,
+    a_reset_connection_is_told,
+    a_circle_of_redirects_is_not_followed,
+    an_endless_answer_is_survived,
+    another_certificate_is_refused,
+    rubbish_in_place_of_a_certificate_is_refused,
+    a_hanging_authority_is_ended,
+    all_recover_by_a_word,
+], Bench)
