@@ -285,7 +285,8 @@ static int read_chain(struct obtain *o, struct err *e)
 	if (!text || strncmp(text, "-----BEGIN CERTIFICATE-----", 27) != 0 ||
 		!strstr(text, "-----END CERTIFICATE-----")) {
 		buf_done(&o->chain);
-		return err_set(e, -EBADMSG, "uacme left a file that is no certificate chain");
+		return err_set(e, -EBADMSG,
+			"the certificate authority sent something that is no certificate chain");
 	}
 	return 0;
 }
@@ -312,6 +313,7 @@ static void on_issued(void *ctx, const struct run_result *r)
 {
 	struct obtain *o = ctx;
 	struct err e = {0};
+	int rc;
 	o->run = NULL;
 	timer_cancel(&o->deadline);
 	if (o->state == DEAD) {
@@ -319,8 +321,9 @@ static void on_issued(void *ctx, const struct run_result *r)
 		return;
 	}
 	if (r->exit_code == 0) {
-		if (read_chain(o, &e) < 0)
-			fail(o, STATE_FAIL_OURS, e.text);
+		rc = read_chain(o, &e);
+		if (rc < 0)
+			fail(o, rc == -EBADMSG ? STATE_FAIL_CA : STATE_FAIL_OURS, e.text);
 		else
 			done(o);
 		return;
