@@ -2,7 +2,9 @@
 
 It forwards to the real CA over TLS, Host field and all, so that the URLs the CA makes lead through
 here. `mode` decides what each request meets; `where` names the part of the path it applies to.
+`orders` does the same for new orders alone, by the first label of the name that is ordered.
 """
+import base64
 import http.client
 import http.server
 import json
@@ -11,7 +13,6 @@ import socketserver
 import ssl
 import struct
 import threading
-import time
 
 FLOOD_BYTES = 100_000_000
 PASS_ON = ("Content-Type", "Location", "Link", "Replay-Nonce", "Retry-After", "Cache-Control")
@@ -33,11 +34,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
         mode = proxy.mode if proxy.where in self.path else "pass"
+        if self.path == "/order-plz":
+            label = self.ordered_label(body)
+            mode = proxy.orders.get(label, mode)
+            proxy.counts[label] = proxy.counts.get(label, 0) + 1
         if mode != "pass":
             proxy.hits += 1
         getattr(self, "on_" + mode)(body)
 
     do_GET = do_HEAD = do_POST = do_any
+
+    @staticmethod
+    def ordered_label(body):
+        payload = json.loads(body)["payload"]
+        order = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return order["identifiers"][0]["value"].split(".")[0]
 
     def answer(self, status, headers, body):
         self.send_response_only(status)
@@ -136,6 +147,7 @@ class FaultProxy:
         self.target = int(target)
         self.mode, self.where, self.retry_after = "pass", "/", "7200"
         self.hits, self.flooded, self.foreign = 0, 0, b""
+        self.orders, self.counts = {}, {}
         self.released = threading.Event()
         self.client = ssl.create_default_context(cafile=str(ca))
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -163,8 +175,5 @@ class FaultProxy:
         self.server.server_close()
 
     def misbehave(self, mode, where="/", retry_after="7200"):
-        self.released.set()
-        time.sleep(0.05)
-        self.released.clear()
         self.hits, self.flooded = 0, 0
         self.where, self.retry_after, self.mode = where, retry_after, mode
