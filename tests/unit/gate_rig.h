@@ -1,5 +1,6 @@
-/* For tests of what the gate runs on a loop: the loop is turned by hand until something holds, and the
- * far ends of socket pairs are read and written by the test itself, so that it sees every moment. */
+/* For tests of what the gate runs on a loop: the loop is turned by hand until something holds, and
+ * the far ends of socket pairs are read and written by the test itself, so that it sees every
+ * moment. */
 #pragma once
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* Questions that travel from a loop to the control thread and back: asked over real HTTP, answered by
- * a desk on the same loop whenever the test likes. */
+/* Questions that travel from a loop to the control thread and back: asked over real HTTP, answered
+ * by a desk on the same loop whenever the test likes. */
 #include "gate_rig.h"
 
 #include "gate/ask.h"
@@ -107,8 +107,7 @@ static void a_client_that_waits_for_100_is_told_to_go_on(void **state)
 static void too_much_is_413_and_nobody_is_asked(void **state)
 {
 	(void)state;
-	static const char *const heads[] = {
-		"Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n",
+	static const char *const heads[] = {"Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n",
 		"Transfer-Encoding: chunked\r\n\r\n10001\r\n"};
 	static char body[65538];
 	memset(body, 'x', 65537);

@@ -1,205 +1,5 @@
-/* Sign-in on a real database: links, forms, the code flow, and what the loops are told. Questions are
- * made by hand; the answers come on the loop that the test turns. */
-#include "gate_rig.h"
-
-#include "ask_lab.h"
-#include "base/str.h"
-#include "gate/auth.h"
-#include "gate/codes.h"
-#include "gate/form.h"
-#include "gate/session_row.h"
-#include "net/crypto.h"
-#include "store/conf.h"
-#include "store/devices.h"
-#include "store/invites.h"
-#include "store/sessions.h"
-#include "store_db.h"
-
-#define BASE "home.example.com"
-#define TV "tv." BASE
-
-static struct store st;
-static struct auth *auth;
-static const struct conf *conf;
-static struct {
-	unsigned puts, drops;
-	struct session_row last;
-	uint8_t dropped[64][32];
-} told;
-
-static void on_put(void *ctx, const struct session_row *row)
-{
-	(void)ctx;
-	told.puts++;
-	told.last = *row;
-}
-
-static void on_drop(void *ctx, const uint8_t hash[32])
-{
-	(void)ctx;
-	if (told.drops < 64)
-		memcpy(told.dropped[told.drops], hash, 32);
-	told.drops++;
-}
-
-static void start_auth(void)
-{
-	struct err e;
-	struct auth_opts o = {.loop = rig_loop,
-		.db = st.db,
-		.conf = conf,
-		.notify = {.session_put = on_put, .session_drop = on_drop}};
-	if (auth_new(&auth, &o, &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static int begin(void **state)
-{
-	static const char text[] = "domain: " BASE "\nstate_dir: /tmp\nrun_dir: /tmp\n"
-				   "dns:\n  provider: exec\n  command: /bin/true\n"
-				   "sessions:\n  idle: 1h\n  lifetime: 2h\n";
-	static struct conf_errors errors;
-	struct conf *c;
-	if (rig_begin(state) < 0)
-		return -1;
-	memset(&told, 0, sizeof(told));
-	store_make(&st, DB_GATE);
-	if (conf_parse(&c, "f", text, strlen(text), &errors) < 0)
-		fail_msg("%s", errors.text[0]);
-	conf = c;
-	start_auth();
-	struct device d = {.id = "tv", .created_at = 1};
-	OK(&st, devices_add(st.db, &d, &st.e));
-	return 0;
-}
-
-static int end(void **state)
-{
-	loop_stop(rig_loop);
-	rig_turns(2);
-	auth_free(auth);
-	conf_unref(conf);
-	store_remove(&st);
-	return rig_end(state);
-}
-
-#define AUTH_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
-
-/* ---- asking ---- */
-
-struct answer {
-	int status;
-	char location[2600], text[16384];
-	char cookie[256], cleared[256]; /* "name=value" of what was set; the name of what was removed */
-};
-
-static void take_cookies(struct ask_lab *x, struct answer *out)
-{
-	const char *lines[8];
-	unsigned n = x->a.resp ? msg_get_all(x->a.resp, "set-cookie", lines, 8) : 0;
-	for (unsigned i = 0; i < n; i++) {
-		assert_non_null(strstr(lines[i], "; Secure"));
-		assert_non_null(strstr(lines[i], "; HttpOnly"));
-		assert_non_null(strstr(lines[i], "; SameSite=Lax"));
-		assert_non_null(strstr(lines[i], "; Path=/;"));
-		assert_null(strcasestr(lines[i], "domain"));
-		assert_int_equal(strncmp(lines[i], "__Host-", 7), 0);
-		snprintf(strstr(lines[i], "=;") ? out->cleared : out->cookie, 256, "%.*s",
-			(int)strcspn(lines[i], ";"), lines[i]);
-	}
-}
-
-static struct ask_lab *send_ask(const struct ask_question *q)
-{
-	struct ask_lab *x = ask_lab_new(q);
-	if (auth_handle(auth, &x->a) < 0)
-		ask_answer(&x->a, 404, NULL, "");
-	return x;
-}
-
-static void take_answer(struct ask_lab *x, struct answer *out)
-{
-	UNTIL(x->answers);
-	memset(out, 0, sizeof(*out));
-	out->status = ask_lab_status(x);
-	const char *to = x->a.resp ? msg_get(x->a.resp, "location") : NULL;
-	snprintf(out->location, sizeof(out->location), "%s", to ? to : "");
-	snprintf(out->text, sizeof(out->text), "%s", ask_lab_text(x));
-	take_cookies(x, out);
-	assert_string_equal(msg_get(x->a.resp, "cache-control"), "no-store");
-	ask_lab_free(x);
-}
-
-static void ask_base(const char *method, const char *target, const char *body, const char *cookie,
-	struct answer *out)
-{
-	take_answer(send_ask(&(struct ask_question){.kind = ASK_BASE,
-			    .method = method,
-			    .target = target,
-			    .body = body,
-			    .type = "application/x-www-form-urlencoded",
-			    .cookie = cookie}),
-		out);
-}
-
-static void ask_host(const char *host, const char *target, const char *cookie, struct answer *out)
-{
-	struct ask like = {0};
-	str_copy(like.host, sizeof(like.host), host);
-	take_answer(send_ask(&(struct ask_question){.kind = ASK_DEVICE,
-			    .method = "GET",
-			    .target = target,
-			    .cookie = cookie,
-			    .like = &like}),
-		out);
-}
-
-static void make_link(const struct user *u, char token[64])
-{
-	char link[300];
-	OK(&st, auth_make_link(auth, u, link, sizeof(link), &st.e));
-	assert_non_null(strstr(link, u ? "/invite?token=" : "/setup?token="));
-	snprintf(token, 64, "%s", strchr(link, '=') + 1);
-}
-
-static void setup_form(char out[300], const char *token, const char *name)
-{
-	snprintf(out, 300, "token=%s&name=%s&password=correct+horse&password2=correct+horse", token,
-		name);
-}
-
-/* An administrator "ann" with a session; its cookie into `cookie`. */
-static struct user sign_up(char cookie[256])
-{
-	char token[64], form[300];
-	struct answer a;
-	struct user u;
-	make_link(NULL, token);
-	setup_form(form, token, "ann");
-	ask_base("POST", "/setup", form, NULL, &a);
-	assert_int_equal(a.status, 303);
-	assert_string_equal(a.location, "/");
-	memcpy(cookie, a.cookie, 256);
-	OK(&st, users_find(st.db, "ann", &u, &st.e));
-	return u;
-}
-
-static struct user add_person(const char *name)
-{
-	struct user u = {.created_at = 1};
-	str_copy(u.name, sizeof(u.name), name);
-	OK(&st, users_add(st.db, &u, &st.e));
-	return u;
-}
-
-static unsigned count_sessions(void)
-{
-	struct session *list = NULL;
-	size_t n = 0;
-	OK(&st, sessions_list(st.db, 0, &list, &n, &st.e));
-	free(list);
-	return (unsigned)n;
-}
+/* Sign-in on a real database: links, forms, the code flow, and what the loops are told. */
+#include "auth_rig.h"
 
 /* ---- links ---- */
 
@@ -215,7 +15,8 @@ static void a_setup_link_works_once_and_makes_an_administrator(void **state)
 	snprintf(link, sizeof(link), "/invite?token=%s", token);
 	ask_base("GET", link, NULL, NULL, &a); /* of the wrong kind */
 	assert_int_equal(a.status, 410);
-	snprintf(form, sizeof(form), "token=%s&name=ann&password=longenough&password2=longenouGh", token);
+	snprintf(form, sizeof(form), "token=%s&name=ann&password=longenough&password2=longenouGh",
+		token);
 	ask_base("POST", "/setup", form, NULL, &a);
 	assert_int_equal(a.status, 400);
 	assert_non_null(strstr(a.text, "differ"));
@@ -311,7 +112,8 @@ static void the_password_is_not_the_name_whatever_the_form_says(void **state)
 	struct answer a;
 	struct user u = add_person("long-name");
 	make_link(&u, token);
-	snprintf(form, sizeof(form), "token=%s&name=x&password=Long-Name&password2=Long-Name", token);
+	snprintf(form, sizeof(form), "token=%s&name=x&password=Long-Name&password2=Long-Name",
+		token);
 	ask_base("POST", "/invite", form, NULL, &a);
 	assert_int_equal(a.status, 400);
 	assert_non_null(strstr(a.text, "must not be the name"));
@@ -396,7 +198,8 @@ static void get_code(const char *cookie, const char *host, const char *to, char 
 	const char *at = strstr(a.location, "/.lanthorn/cb?code=");
 	snprintf(cb, 600, "%s", at ? at : "");
 	if (at)
-		assert_int_equal(strncmp(a.location, "https://" TV "/", strlen("https://" TV "/")), 0);
+		assert_int_equal(
+			strncmp(a.location, "https://" TV "/", strlen("https://" TV "/")), 0);
 }
 
 static void a_code_opens_the_device_once_for_the_browser_that_asked(void **state)
@@ -465,10 +268,10 @@ static void what_ended_in_between_ends_the_code(void **state)
 static void only_our_devices_and_paths_are_targets(void **state)
 {
 	(void)state;
-	static const char *const hosts[] = {"evil.example.com", "tv." BASE ".evil.com", "a.tv." BASE,
-		BASE, "TV." BASE, "tv." BASE ".", "unknown." BASE, ""};
-	static const char *const paths[] = {"//evil.com", "/%5Cevil.com", "https%3A//evil.com", "",
-		"/a%20b"};
+	static const char *const hosts[] = {"evil.example.com", "tv." BASE ".evil.com",
+		"a.tv." BASE, BASE, "TV." BASE, "tv." BASE ".", "unknown." BASE, ""};
+	static const char *const paths[] = {
+		"//evil.com", "/%5Cevil.com", "https%3A//evil.com", "", "/a%20b"};
 	char cookie[256], cb[600];
 	sign_up(cookie);
 	for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++) {
@@ -554,8 +357,9 @@ static void set_age(struct session *s, int64_t age)
 {
 	int64_t now = clock_unix();
 	OK(&st, db_run(st.db, &st.e,
-			 "UPDATE sessions SET created_at = ?, last_seen_at = ?, expires_at = ? WHERE id = ?",
-			 "iiii", now - age, now - 10, now + 60, s->id) - 1);
+			"UPDATE sessions SET created_at = ?, last_seen_at = ?, expires_at = ? WHERE id = ?",
+			"iiii", now - age, now - 10, now + 60, s->id) -
+			1);
 }
 
 static void use_prolongs_a_session_but_never_past_its_lifetime(void **state)
@@ -578,7 +382,8 @@ static void use_prolongs_a_session_but_never_past_its_lifetime(void **state)
 	assert_in_range(s.expires_at, now + 3590, now + 3600); /* idle */
 	assert_in_range(parent.expires_at, now + 3590, now + 3600);
 	assert_int_equal(told.last.expires_at, s.expires_at);
-	/* The sign-in is old, the device's session young: it must not outlive nor renew the sign-in. */
+	/* The sign-in is old, the device's session young: it must not outlive nor renew the
+	 * sign-in. */
 	set_age(&parent, 2 * 3600 - 600);
 	auth_touched(auth, tv);
 	find(tv, &s);
@@ -650,9 +455,8 @@ static void unknown_pages_stay_the_callers(void **state)
 		{ASK_BASE,   "GET",    "/.lanthorn/cb"},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct ask_lab *x = ask_lab_new(&(struct ask_question){.kind = rows[i].kind,
-			.method = rows[i].method,
-			.target = rows[i].target});
+		struct ask_lab *x = ask_lab_new(&(struct ask_question){
+			.kind = rows[i].kind, .method = rows[i].method, .target = rows[i].target});
 		assert_int_equal(auth_handle(auth, &x->a), -ENOENT);
 		ask_done(&x->a);
 		ask_lab_free(x);

@@ -20,11 +20,12 @@ static void text_is_escaped_for_where_it_stands(void **state)
 		void (*fn)(struct buf *b, const char *s);
 		const char *in, *out;
 	} rows[] = {
-		{html_escape,      "plain \xc3\xa4",	 "plain \xc3\xa4"			     },
-		{html_escape,      "<b a=\"x\" c='&'>",   "&#60;b a=&#34;x&#34; c=&#39;&#38;&#39;&#62;"},
-		{html_json_escape, "a\"b\\c\n\x01/\xc3\xa4", "a\\u0022b\\u005cc\\u000a\\u0001/\xc3\xa4"  },
-		{html_url_escape,  "/a-b_c.d~",	   "/a-b_c.d~"			       },
-		{html_url_escape,  "a b&c=d?e#f%+\xff",   "a%20b%26c%3Dd%3Fe%23f%25%2B%FF"	      },
+		{html_escape,      "plain \xc3\xa4",         "plain \xc3\xa4"                             },
+		{html_escape,      "<b a=\"x\" c='&'>",      "&#60;b a=&#34;x&#34; c=&#39;&#38;&#39;&#62;"},
+		{html_json_escape, "a\"b\\c\n\x01/\xc3\xa4",
+                 "a\\u0022b\\u005cc\\u000a\\u0001/\xc3\xa4"                                               },
+		{html_url_escape,  "/a-b_c.d~",              "/a-b_c.d~"                                  },
+		{html_url_escape,  "a b&c=d?e#f%+\xff",      "a%20b%26c%3Dd%3Fe%23f%25%2B%FF"             },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct buf b = BUF_INIT(1024);

@@ -290,7 +290,7 @@ static void a_changed_target_gets_a_new_pool(void **state)
 	take(p, &w[0]);
 	UNTIL(w[0].called && door_visits(&d[0]));
 	assert_ptr_equal(upstream_pool(t, same, &all), p); /* read again, nothing new */
-	take(p, &w[1]); /* dialling when its target goes */
+	take(p, &w[1]);                                    /* dialling when its target goes */
 	rig_turn();
 	take(upstream_pool(t, b, &all), &w[2]);
 	assert_int_equal(w[1].code, -ECANCELED);

@@ -70,8 +70,19 @@ static void a_blob_matches_its_password_alone(void **state)
 		assert_false(check(blob, n, "correct horse")); /* 0, 26, 52, 54, 80 */
 	static const struct {
 		int at, to;
-	} wrong[] = {{0, 'S'}, {1, '2'}, {2, 9}, {2, 19}, {3, 0}, {3, 33}, {4, 0}, {4, 17}, {2, 13},
-		{20, -1}, {52, -1}};
+	} wrong[] = {
+		{0,  'S'},
+                {1,  '2'},
+                {2,  9  },
+                {2,  19 },
+                {3,  0  },
+                {3,  33 },
+                {4,  0  },
+                {4,  17 },
+                {2,  13 },
+		{20, -1 },
+                {52, -1 }
+        };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		memcpy(bad, blob, 53);
 		bad[wrong[i].at] = (uint8_t)(wrong[i].to < 0 ? ~bad[wrong[i].at] : wrong[i].to);
@@ -139,16 +150,16 @@ static void passwords_are_judged_by_characters(void **state)
 		const char *password, *user;
 		bool good;
 	} rows[] = {
-		{"12345678",			     "ann",	 true },
-		{"1234567",			      "ann",	 false},
-		{"",				     "ann",	 false},
-		{"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4", "ann",	 false},
-		{"annabell",			     "annabell", false},
-		{"AnnaBell",			     "annabell", false},
-		{"annabell1",			    "annabell", true },
-		{long_ok,			       "ann",	 true },
-		{long_bad,			      "ann",	 false},
-		{wide_ok,			       "ann",	 true },
+		{"12345678",                         "ann",      true },
+		{"1234567",                          "ann",      false},
+		{"",				 "ann",      false},
+		{"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4", "ann",      false},
+		{"annabell",                         "annabell", false},
+		{"AnnaBell",                         "annabell", false},
+		{"annabell1",                        "annabell", true },
+		{long_ok,			    "ann",      true },
+		{long_bad,			   "ann",      false},
+		{wide_ok,			    "ann",      true },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct err e = {0};

@@ -279,7 +279,8 @@ static void a_pool_that_ends_tells_everybody_once(void **state)
 	start(busy.client);
 	failed = 0;
 	for (unsigned i = 0; i <= POOL_WAIT_MAX; i++)
-		take(p, &w[i], true, false); /* the last one is to be refused, and was not told yet */
+		take(p, &w[i], true,
+			false); /* the last one is to be refused, and was not told yet */
 	counts = 0;
 	pool_free(p);
 	for (unsigned i = 0; i <= POOL_WAIT_MAX; i++)

@@ -87,7 +87,8 @@ static void requests_go_there_and_answers_come_back(void **state)
 	UNTIL(far_has(&browser, "hi"));
 	assert_false(far_has(&browser, "__Host-lanthorn"));
 	far_forget(&browser);
-	far_say(&browser, POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nLanthorn-User: root\r\n\r\n");
+	far_say(&browser, POST
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nLanthorn-User: root\r\n\r\n");
 	rig_turns(10); /* not on a used connection */
 	assert_false(far_has(&d, "POST"));
 	struct far fresh;
@@ -202,7 +203,8 @@ static void a_body_waits_for_the_second_try(void **state)
 		struct far d[2];
 		char head[128];
 		add_device(&d[0]);
-		snprintf(head, sizeof(head), "PUT / HTTP/1.1\r\nHost: tv.home.test\r\n%s", bodies[i]);
+		snprintf(head, sizeof(head), "PUT / HTTP/1.1\r\nHost: tv.home.test\r\n%s",
+			bodies[i]);
 		far_say(&browser, head);
 		UNTIL(far_has(&d[0], "PUT"));
 		far_close(&d[0]);
@@ -279,7 +281,7 @@ static void a_switch_that_nobody_asked_for_is_502(void **state)
 	static const struct {
 		const char *req, *answer;
 	} rows[] = {
-		{GET,     SWITCH				      },
+		{GET,     SWITCH					  },
 		{UPGRADE, "HTTP/1.1 101 Go\r\nConnection: upgrade\r\n\r\n"},
 	};
 	for (int i = 0; i < 2; i++) {
@@ -304,8 +306,9 @@ static void interim_answers_pass_without_what_is_not_theirs(void **state)
 	far_say(&browser, POST "Content-Length: 4\r\nExpect: 100-continue\r\n\r\n");
 	UNTIL(far_has(&d, "Expect: 100-continue\r\n"));
 	assert_false(far_has(&browser, "HTTP"));
-	far_say(&d, "HTTP/1.1 103 Early\r\nLink: </a.css>\r\nSet-Cookie: a=b; Domain=home.test\r\n\r\n"
-		    "HTTP/1.1 100 Continue\r\n\r\n");
+	far_say(&d,
+		"HTTP/1.1 103 Early\r\nLink: </a.css>\r\nSet-Cookie: a=b; Domain=home.test\r\n\r\n"
+		"HTTP/1.1 100 Continue\r\n\r\n");
 	UNTIL(far_has(&browser, "HTTP/1.1 100"));
 	assert_true(far_has(&browser, "Link: </a.css>\r\n"));
 	assert_false(far_has(&browser, "Set-Cookie"));
@@ -390,15 +393,17 @@ static void event_streams_are_long_lived(void **state)
 	(void)state;
 	struct far d[2];
 	add_device(&d[0]);
-	far_say(&browser, "GET /1 HTTP/1.1\r\nHost: tv.home.test\r\nAccept: text/event-stream\r\n\r\n");
+	far_say(&browser,
+		"GET /1 HTTP/1.1\r\nHost: tv.home.test\r\nAccept: text/event-stream\r\n\r\n");
 	UNTIL(far_has(&d[0], "GET /1"));
 	far_say(&d[0], OK "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-		       "2\r\n:\n\r\n");
+			  "2\r\n:\n\r\n");
 	UNTIL(far_has(&browser, ":\n"));
 	struct far first = browser;
 	open_browser();
 	add_device(&d[1]);
-	far_say(&browser, "GET /2 HTTP/1.1\r\nHost: tv.home.test\r\nAccept: text/event-stream\r\n\r\n");
+	far_say(&browser,
+		"GET /2 HTTP/1.1\r\nHost: tv.home.test\r\nAccept: text/event-stream\r\n\r\n");
 	UNTIL(pool_waiting(pool) == 1);
 	rig_turns(10);
 	assert_false(far_has(&d[1], "GET /2"));
