@@ -44,8 +44,7 @@ static void on_home(struct job *job)
 	struct pending *p = container_of(job, struct pending, a.job);
 	struct exchange *x = p->a.x;
 	if (x && p->a.resp)
-		exchange_reply(x, msg_status(p->a.resp), p->a.resp, NULL,
-			buf_str(&p->a.resp_body));
+		exchange_reply(x, msg_status(p->a.resp), p->a.resp, NULL, buf_str(&p->a.resp_body));
 	else if (x)
 		exchange_reply(x, 500, NULL, "text/plain", "no answer\n");
 	if (x)

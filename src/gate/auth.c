@@ -100,7 +100,8 @@ static struct msg *head_of(struct ask *ask)
 void auth_clear_cookie(struct ask *ask, const char *name)
 {
 	char line[128];
-	snprintf(line, sizeof(line), "%s=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax", name);
+	snprintf(
+		line, sizeof(line), "%s=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax", name);
 	msg_add(head_of(ask), "set-cookie", line);
 }
 
@@ -116,8 +117,8 @@ static void tell_loops(struct auth *a, const struct session *s, const struct use
 	a->o.notify.session_put(a->o.notify.ctx, &row);
 }
 
-/* When the person signed in: a device's session lives no longer than the one it came from. 0 when that
- * is gone. */
+/* When the person signed in: a device's session lives no longer than the one it came from. 0 when
+ * that is gone. */
 static int64_t signed_in_at(struct auth *a, const struct session *s)
 {
 	struct session *list = NULL;
@@ -167,7 +168,8 @@ int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struc
 	return rc;
 }
 
-/* Tell the loops of every session that `match` picks, then let `remove` take them from the store. */
+/* Tell the loops of every session that `match` picks, then let `remove` take them from the store.
+ */
 static void drop_from_loops(struct auth *a, int64_t user_id,
 	bool (*match)(const struct session *, const void *), const void *arg)
 {
@@ -342,15 +344,15 @@ struct page {
 };
 
 static const struct page pages[] = {
-	{ASK_BASE,   METHOD_GET,  "/",		   launcher	 },
-	{ASK_BASE,   METHOD_GET,  "/signin",	    auth_signin_page },
-	{ASK_BASE,   METHOD_POST, "/signin",	    auth_signin_form },
-	{ASK_BASE,   METHOD_POST, "/signout",       auth_signout_form},
-	{ASK_BASE,   METHOD_GET,  "/setup",	    auth_link_page	 },
-	{ASK_BASE,   METHOD_POST, "/setup",	    auth_link_form	 },
-	{ASK_BASE,   METHOD_GET,  "/invite",	    auth_link_page	 },
-	{ASK_BASE,   METHOD_POST, "/invite",	    auth_link_form	 },
-	{ASK_DEVICE, METHOD_GET,  "/.lanthorn/cb", auth_callback	   },
+	{ASK_BASE,   METHOD_GET,  "/",             launcher         },
+	{ASK_BASE,   METHOD_GET,  "/signin",       auth_signin_page },
+	{ASK_BASE,   METHOD_POST, "/signin",       auth_signin_form },
+	{ASK_BASE,   METHOD_POST, "/signout",      auth_signout_form},
+	{ASK_BASE,   METHOD_GET,  "/setup",        auth_link_page   },
+	{ASK_BASE,   METHOD_POST, "/setup",        auth_link_form   },
+	{ASK_BASE,   METHOD_GET,  "/invite",       auth_link_page   },
+	{ASK_BASE,   METHOD_POST, "/invite",       auth_link_form   },
+	{ASK_DEVICE, METHOD_GET,  "/.lanthorn/cb", auth_callback    },
 };
 
 int auth_handle(struct auth *a, struct ask *ask)

@@ -1,5 +1,5 @@
-/* The code flow (design, "A login"): a sign-in on the base name becomes a session on a device's host,
- * bound to the browser that asked there, without any token in a cookie of the domain. */
+/* The code flow (design, "A login"): a sign-in on the base name becomes a session on a device's
+ * host, bound to the browser that asked there, without any token in a cookie of the domain. */
 #include <stdio.h>
 #include <string.h>
 
@@ -80,8 +80,7 @@ void auth_go(struct auth *a, struct ask *ask, const struct session *s, const str
 
 static int claim(struct auth *a, struct ask *ask, const struct form *f, struct code_grant *g)
 {
-	struct code_claim c = {
-		.code = form_get(f, "code"), .host = ask->host, .now = clock_unix()};
+	struct code_claim c = {.code = form_get(f, "code"), .host = ask->host, .now = clock_unix()};
 	char *cookie = headers_cookie(ask->req, SESSION_STATE_COOKIE);
 	if (!cookie)
 		return -1;
@@ -102,13 +101,12 @@ static bool still_allowed(struct auth *a, const struct code_grant *g)
 	for (size_t i = 0; i < n; i++)
 		alive |= list[i].id == g->base_session && list[i].expires_at > clock_unix();
 	free_secret(list, n * sizeof(*list));
-	return alive && auth_host_is_known(a, g->host) &&
-	       auth_device_of(a, g->host, device) == 0 &&
+	return alive && auth_host_is_known(a, g->host) && auth_device_of(a, g->host, device) == 0 &&
 	       users_may_reach(a->o.db, g->user_id, device, NULL) == 1;
 }
 
-/* A device under a name that another one had: what that one's page left in this browser goes first. Not
- * the cookies: that would reach the whole domain, and end this very sign-in. */
+/* A device under a name that another one had: what that one's page left in this browser goes first.
+ * Not the cookies: that would reach the whole domain, and end this very sign-in. */
 static void clear_what_was_before(struct auth *a, struct ask *ask)
 {
 	struct device d;
@@ -130,7 +128,8 @@ void auth_callback(struct auth *a, struct ask *ask)
 	int rc = form_parse_query(&f, msg_target(ask->req));
 	if (rc == 0)
 		rc = claim(a, ask, &f, &g);
-	const char *to = rc == 0 && auth_path_is_safe(form_get(&f, "to")) ? form_get(&f, "to") : "/";
+	const char *to =
+		rc == 0 && auth_path_is_safe(form_get(&f, "to")) ? form_get(&f, "to") : "/";
 	auth_clear_cookie(ask, SESSION_STATE_COOKIE);
 	if (rc == 0 && still_allowed(a, &g)) {
 		struct session s = {.user_id = g.user_id, .parent = g.base_session};

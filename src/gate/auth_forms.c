@@ -55,8 +55,8 @@ void auth_drop_works(struct auth *a)
 	}
 }
 
-static void busy(struct auth *a, struct work *w, void (*page)(struct auth *, struct ask *,
-						       const struct auth_page *))
+static void busy(struct auth *a, struct work *w,
+	void (*page)(struct auth *, struct ask *, const struct auth_page *))
 {
 	struct auth_page p = {.status = 429,
 		.note = "Several people are signing in at once. Please try again in a moment.",
@@ -103,7 +103,8 @@ static unsigned must_wait(struct auth *a, const struct keys *k)
 {
 	uint64_t now = clock_mono_ms();
 	unsigned waits[] = {limit_wait_s(a->by_pair, k->pair, now),
-		limit_wait_s(a->by_addr, k->addr, now), limit_wait_s(a->by_account, k->account, now)};
+		limit_wait_s(a->by_addr, k->addr, now),
+		limit_wait_s(a->by_account, k->account, now)};
 	unsigned most = 0;
 	for (int i = 0; i < 3; i++)
 		most = waits[i] > most ? waits[i] : most;
@@ -334,8 +335,8 @@ static int judge(struct work *w, const struct invite *inv, struct err *e)
 	if (!is_setup(w->ask) && users_get(w->auth->o.db, inv->user_id, &u, NULL) == 0)
 		name = u.name; /* whatever the form says */
 	if (is_setup(w->ask) && !users_name_is_valid(name))
-		return err_set(e, -EINVAL,
-			"The name may have small letters, digits, dots and hyphens.");
+		return err_set(
+			e, -EINVAL, "The name may have small letters, digits, dots and hyphens.");
 	int rc = password_judge(pw, name, e);
 	if (rc == 0 && strcmp(pw, form_get(&w->form, "password2")) != 0)
 		rc = err_set(e, -EINVAL, "The two passwords differ.");

@@ -115,8 +115,8 @@ static void add_forwarded(struct msg *req, const struct headers_ctx *c)
 {
 	char line[512];
 	bool six = strchr(c->peer_addr, ':') != NULL;
-	snprintf(line, sizeof(line), six ? "for=\"[%s]\";host=\"%s\";proto=https"
-					 : "for=%s;host=\"%s\";proto=https",
+	snprintf(line, sizeof(line),
+		six ? "for=\"[%s]\";host=\"%s\";proto=https" : "for=%s;host=\"%s\";proto=https",
 		c->peer_addr, c->host);
 	msg_add(req, "forwarded", line);
 	msg_add(req, "x-forwarded-for", c->peer_addr);

@@ -1,5 +1,5 @@
-/* See link.h. An agent dials a fresh spare whenever one turns busy, so asking for "more" means freeing
- * one that was used. */
+/* See link.h. An agent dials a fresh spare whenever one turns busy, so asking for "more" means
+ * freeing one that was used. */
 #include "gate/link.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* See pool.h. Newest idle connection first: it is the likeliest to be alive. Handing out happens on a
- * timer turn of its own, so that pool_take never calls back. */
+/* See pool.h. Newest idle connection first: it is the likeliest to be alive. Handing out happens on
+ * a timer turn of its own, so that pool_take never calls back. */
 #include "gate/pool.h"
 
 #include <errno.h>
@@ -89,10 +89,8 @@ void pool_free(struct pool *p)
 	timer_cancel(&p->turn);
 	p->closing = true;
 	p->n++; /* held while the lists are walked */
-	list_each_safe(at, &p->idle)
-		client_close(container_of(at, struct member, node)->client);
-	list_each_safe(at, &p->busy)
-		client_close(container_of(at, struct member, node)->client);
+	list_each_safe(at, &p->idle) client_close(container_of(at, struct member, node)->client);
+	list_each_safe(at, &p->busy) client_close(container_of(at, struct member, node)->client);
 	p->n--;
 	pool_gone(p);
 }
@@ -207,7 +205,8 @@ static struct member *pick(struct pool *p, const struct pool_want *w)
 {
 	if (w->hold && p->n > 1 && count_spares(p) < 2)
 		return NULL;
-	list_each(at, &p->idle) {
+	list_each(at, &p->idle)
+	{
 		struct member *m = container_of(at, struct member, node);
 		if (!m->client->busy && (!w->fresh || m->client->served == 0))
 			return m;
@@ -218,7 +217,8 @@ static struct member *pick(struct pool *p, const struct pool_want *w)
 /* One a turn: the callback may change everything. */
 static bool hand_out_one(struct pool *p)
 {
-	list_each(at, &p->waiting) {
+	list_each(at, &p->waiting)
+	{
 		struct pool_want *w = container_of(at, struct pool_want, node);
 		struct member *m = pick(p, w);
 		if (!m)
@@ -235,7 +235,8 @@ static void on_turn(struct timer *t)
 {
 	struct pool *p = container_of(t, struct pool, turn);
 	if (hand_out_one(p)) {
-		/* The callback cannot free the pool: pools end only from a turn of the loop's own. */
+		/* The callback cannot free the pool: pools end only from a turn of the loop's own.
+		 */
 		soon(p);
 		return;
 	}

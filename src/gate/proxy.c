@@ -1,5 +1,5 @@
-/* See proxy.h. Life: wait for a connection → call → head → bodies → on_done. A request is tried again
- * once, when nothing of it can have been acted upon (RFC 9110 §9.2.2; design decision 3). */
+/* See proxy.h. Life: wait for a connection → call → head → bodies → on_done. A request is tried
+ * again once, when nothing of it can have been acted upon (RFC 9110 §9.2.2; design decision 3). */
 #include "gate/proxy.h"
 
 #include <errno.h>
@@ -212,7 +212,8 @@ static void on_req_body(struct exchange *x, const uint8_t *b, size_t n)
 static void on_req_end(struct exchange *x, const struct msg *trailers)
 {
 	struct proxy *p = x->ctx;
-	/* Trailers stay here: a device that takes them for fields could be told who is signed in. */
+	/* Trailers stay here: a device that takes them for fields could be told who is signed in.
+	 */
 	(void)trailers;
 	if (p->call && (p->tunnel || msg_body(p->req) != BODY_NONE))
 		call_end(p->call, NULL);

@@ -1,4 +1,5 @@
-/* See upstream.h. At most UPSTREAM_CONNS_MAX connections to one device: small web servers have few. */
+/* See upstream.h. At most UPSTREAM_CONNS_MAX connections to one device: small web servers have few.
+ */
 #include "gate/upstream.h"
 
 #include <stdlib.h>
@@ -108,7 +109,8 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 	if (!o)
 		return;
 	log_info("gate/upstream", "cannot connect", "device", o->route->device, "why", why->text);
-	/* One that is busy may still become free for those who wait; an idle one is not for them. */
+	/* One that is busy may still become free for those who wait; an idle one is not for them.
+	 */
 	if (o->n_dialling == 0 && pool_count(o->pool) == pool_idle(o->pool))
 		pool_fail_waiting(o->pool, why);
 }

@@ -1,5 +1,5 @@
-/* A connection from accept to close: TLS, the checks that follow every handshake (design decision 4),
- * then HTTP served to a browser or an agent, or a link handed to its device. */
+/* A connection from accept to close: TLS, the checks that follow every handshake (design decision
+ * 4), then HTTP served to a browser or an agent, or a link handed to its device. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ struct conn {
 	struct worker *worker;
 	struct list node;
 	struct http_conn *http; /* NULL until served, and again when it ended */
-	struct stream *stream;	/* NULL once somebody else owns it */
+	struct stream *stream;  /* NULL once somebody else owns it */
 	struct http_server_opts opts;
 	enum door door;
 	uint8_t exporter[32];
@@ -101,8 +101,7 @@ static void serve(struct conn *c)
 static void open_link(struct conn *c, const struct tls_info *t)
 {
 	char device[64] = "";
-	const char *fault =
-		choose_link_fault(c->worker->router.snap, t, clock_unix(), device);
+	const char *fault = choose_link_fault(c->worker->router.snap, t, clock_unix(), device);
 	struct stream *s = c->stream;
 	if (fault) {
 		log_warn("worker/conns", "link refused", "why", fault, "name", t->sni, "serial",
@@ -129,8 +128,8 @@ static void on_open(struct stream *s, void *ctx)
 		return;
 	}
 	if (t->role == ROLE_ENROL)
-		c->has_exporter = tls_exporter(s, EXPORTER_LABEL, c->exporter,
-					  sizeof(c->exporter), NULL) == 0;
+		c->has_exporter = tls_exporter(s, EXPORTER_LABEL, c->exporter, sizeof(c->exporter),
+					  NULL) == 0;
 	serve(c);
 }
 
@@ -207,7 +206,8 @@ void conns_orphan(struct worker *w)
 
 void conns_drain(struct worker *w, uint64_t ms)
 {
-	list_each_safe(at, &w->conns) {
+	list_each_safe(at, &w->conns)
+	{
 		struct conn *c = container_of(at, struct conn, node);
 		if (c->http)
 			http_conn_drain(c->http, ms);

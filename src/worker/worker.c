@@ -71,8 +71,8 @@ static int open_door(struct worker *w, int fd, enum door door, struct err *e)
 	struct door_ctx *d = &w->doors[w->n_doors];
 	bool lan_only = door != DOOR_API && w->o.conf->listen.from == CONF_FROM_LAN;
 	*d = (struct door_ctx){.worker = w, .door = door};
-	int rc = listener_open(&d->listener, w->o.loop, fd, lan_only ? LISTEN_LAN_ONLY : 0,
-		conns_accept, d, e);
+	int rc = listener_open(
+		&d->listener, w->o.loop, fd, lan_only ? LISTEN_LAN_ONLY : 0, conns_accept, d, e);
 	if (rc == 0)
 		w->n_doors++;
 	return rc;
@@ -159,7 +159,8 @@ struct post {
 	char device[64];
 };
 
-static struct post *post_new(struct worker *w, void (*run)(struct job *), void (*cancel)(struct job *))
+static struct post *post_new(
+	struct worker *w, void (*run)(struct job *), void (*cancel)(struct job *))
 {
 	struct post *p = xcalloc(1, sizeof(*p));
 	p->worker = w;
