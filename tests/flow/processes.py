@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Decision 5 from outside: each process dies and returns without the other dropping anything, a wrong file
-changes nothing, one lanthornd a state and port, the end leaves nothing, and who may read what.
+"""Decision 5 from outside: each process dies and returns without the other dropping anything, a
+wrong file changes nothing, one lanthornd a state and port, the end leaves nothing, and who may
+read what.
 """
 import http.client
 import json
@@ -328,7 +329,8 @@ def the_gate_reaches_nothing_of_the_stewards(stack):
     if os.geteuid() != 0:
         raise lib.Skip("only root can start processes as other users")
     apart = stack.folder / "apart"
-    keys = [path for path in (apart / "steward").rglob("*.pem") if b"PRIVATE KEY" in path.read_bytes()]
+    keys = [path for path in (apart / "steward").rglob("*.pem")
+            if b"PRIVATE KEY" in path.read_bytes()]
     check(keys, "no account key found")
     for path in [stack.folder / "steward-secret", *keys]:
         check(may_open(STEWARD_UID, path), f"the steward cannot open {path}")
@@ -345,7 +347,10 @@ def the_gate_reaches_nothing_of_the_stewards(stack):
     check("libssl" in maps, "the maps cannot be read")
     for pid in (stack.gate_pid(), stack.steward_pid()):
         for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-            target = os.readlink(fd)
+            try:
+                target = os.readlink(fd)
+            except FileNotFoundError:
+                continue  # closed meanwhile
             other = "steward" if pid == stack.gate_pid() else "gate"
             check(f"/apart/{other}" not in target and "steward-secret" not in target,
                   f"an open descriptor: {target}")

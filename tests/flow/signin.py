@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sign-in from outside: one-time links, limits, the code flow, cookies, the guard, grants, the end of a session.
+"""Sign-in from outside: one-time links, limits, the code flow, cookies, the guard, grants, ends.
 
 The two devices are given in gateway.yaml, so that nothing here depends on agents. Guesses come from
 loopback addresses of their own, since an address that guesses is shut out for a while.
@@ -321,7 +321,7 @@ def what_is_the_gateways_stays_there(stack):
               "X-Forwarded-For": "192.0.2.66", "X-Forwarded-Host": "evil.example",
               "X-Forwarded-Proto": "http", "X-Forwarded-User": "root", "X_Forwarded_User": "root",
               "Forwarded": "for=192.0.2.66", "X-Real-IP": "192.0.2.66", "Remote-User": "root",
-              "Lanthorn-User": "root", "Lanthorn-Token": "root", "lanthorn_user": "root",
+              "Lanthorn-User": "root", "Lanthorn_Token": "root", "lanthorn_user": "root",
               "Connection": "close, X-Drop", "X-Drop": "root", "Proxy-Connection": "root"}
     seen = json.loads(browser.request("GET", tv, "/headers", forged).body)
     text = json.dumps(seen)
@@ -335,6 +335,8 @@ def what_is_the_gateways_stays_there(stack):
     equal(fields["x-forwarded-proto"], ["https"])
     equal(fields["lanthorn-user"], ["admin"])
     equal(fields["host"], [f"{tv}:{stack.port}"])
+    refused = Browser(stack).request("GET", tv, "/headers", {"Lanthorn-Token": "root"})
+    equal(refused.status, 401, "a made-up token")
     kept = browser.request("GET", tv, "/evil", same_origin(browser, tv))
     equal(kept.headers.get_all("Set-Cookie"), ["own=1; Path=/"], "what a device may set")
 
@@ -351,9 +353,10 @@ def the_gateways_own_paths_are_never_forwarded(stack):
 
 def an_unknown_host_is_421(stack):
     session = f"Cookie: {STATE['browser'].cookie_header(stack.host('tv'))}\r\n"
-    for host in ("unknown." + stack.domain, "evil.example", "127.0.0.1", "tv", "tv." + stack.domain + ".",
-                 "a.tv." + stack.domain):
-        status, _, body = raw(stack, stack.domain, f"GET / HTTP/1.1\r\nHost: {host}\r\n{session}\r\n")
+    for host in ("unknown." + stack.domain, "evil.example", "127.0.0.1", "tv",
+                 f"tv.{stack.domain}.", "a.tv." + stack.domain):
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\n{session}\r\n"
+        status, _, body = raw(stack, stack.domain, request)
         equal(status, 421, host)
         check(b"Television" not in body, "a device answers")
 
@@ -379,7 +382,8 @@ def a_session_is_for_one_host(stack):
         answer = browser.request("GET", tv, "/headers", {**same_origin(browser, tv), **cookie})
         equal(answer.status, 401, f"the cookie of {name}")
     cookie = {"Cookie": "__Host-lanthorn=" + browser.cookies[tv]["__Host-lanthorn"]}
-    equal(browser.request("GET", base, "/", {**NAVIGATE, **cookie}).status, 303, "tv's cookie at base")
+    answer = browser.request("GET", base, "/", {**NAVIGATE, **cookie})
+    equal(answer.status, 303, "tv's cookie at base")
 
 
 def an_invited_person_sees_only_what_is_open(stack):
@@ -455,7 +459,8 @@ def signing_out_ends_all_of_it_within_a_second(stack):
         ends_within_a_second(sock, begun)
     for name in ("tv", "lamp"):
         host = stack.host(name)
-        equal(browser.request("GET", host, "/headers", same_origin(browser, host)).status, 401, name)
+        answer = browser.request("GET", host, "/headers", same_origin(browser, host))
+        equal(answer.status, 401, name)
     check(not browser.signed_in(), "still signed in")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The TLS front as a stranger meets it: which alert, which version, which certificate, and nothing before
-the walls of links.py, which tries the rest of decision 4.
+"""The TLS front as a stranger meets it: which alert, which version, which certificate. The walls
+between links, browsers and enrolment are tried by links.py.
 """
 import os
 import re
@@ -23,7 +23,7 @@ STATE = {}
 
 
 def s_client(stack, *args, seconds=10):
-    """What `openssl s_client` says until the other side ends it, or for a moment after a handshake."""
+    """What `openssl s_client` says of one connection."""
     done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{stack.port}", *args],
                           input="", capture_output=True, text=True, timeout=seconds * lib.SLOW,
                           check=False)
@@ -187,7 +187,7 @@ def its_own_tickets_resume(stack):
         child.communicate(timeout=10)
         text = s_client(stack, version, "-servername", stack.domain, "-sess_in", str(kept))
         check("Reused, TLSv1" in text, f"{version} does not resume")
-        # Presented under the name of a link it must not resume, nor be served without a certificate.
+        # Under the name of a link it must not resume, nor be served without a certificate.
         child = subprocess.run(["openssl", "s_client", version, "-connect",
                                 f"127.0.0.1:{stack.port}", "-servername", "tv" + SUFFIX, "-alpn",
                                 "http/1.1", "-sess_in", kept, "-ign_eof"],

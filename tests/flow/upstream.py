@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Devices of gateway.yaml, without an agent: plain and pinned upstreams, bodies of any size at bounded memory,
-idle timeouts, and devices that answer with what a browser must never see as a whole answer.
+"""Devices of gateway.yaml, without an agent: plain and pinned upstreams, bodies of any size at
+bounded memory, idle timeouts, and devices that answer with what a browser must never see as a
+whole answer.
 """
 import hashlib
 import http.client
@@ -315,7 +316,8 @@ def a_gateway_with_such_devices_starts(stack):
             ("mispinned", f"https://127.0.0.1:{tls}", f"pin: {pin_of(stack, 'house')}"),
             ("signed", f"https://127.0.0.1:{tls}", f"ca: {stack.folder}/house.pem"),
             ("missigned", f"https://127.0.0.1:{tls}", f"ca: {stack.folder}/stranger.pem"),
-            ("misnamed", f"https://127.0.0.1:{STATE['named'].port}", f"ca: {stack.folder}/house.pem"),
+            ("misnamed", f"https://127.0.0.1:{STATE['named'].port}",
+             f"ca: {stack.folder}/house.pem"),
             ("expired", f"https://127.0.0.1:{STATE['expired'].port}",
              f"ca: {stack.folder}/house.pem"),
             ("notls", f"https://127.0.0.1:{STATE['plain'].port}", f"pin: {pin}"),
@@ -323,7 +325,8 @@ def a_gateway_with_such_devices_starts(stack):
     stack.config = (f"limits:\n  idle_timeout: {IDLE_S}s\n  upstream_connect: 1s\n"
                     "certificates: wildcard\ndevices:\n")
     for name, url, trust in rows:
-        stack.config += f"  - name: {name}\n    upstream: {url}\n" + (f"    {trust}\n" if trust else "")
+        stack.config += f"  - name: {name}\n    upstream: {url}\n"
+        stack.config += f"    {trust}\n" if trust else ""
     stack.start_gateway()
     stack.wait_for_certificate()
     browser = STATE["browser"] = Browser(stack, timeout=30)
@@ -384,7 +387,7 @@ def what_has_no_body_has_none(stack):
     equal(ask(stack, "/until_close").body, b"to the end")
 
 
-def trailers_pass_both_ways(stack):
+def trailers_reach_the_browser_and_never_the_device(stack):
     with open_request(stack, "GET /trickle", ["TE: trailers"]) as tls:
         raw = b""
         while not raw.endswith(b"\r\n\r\n") or b"\r\n0\r\n" not in raw:
@@ -392,7 +395,9 @@ def trailers_pass_both_ways(stack):
         check(re.search(rb"\r\n0\r\n(.*\r\n)*sum: 10\r\n", raw, re.I), raw[-200:])
         equal(re.findall(rb"\r\n1\r\n(\d)\r\n", raw.replace(b"\r\n1\r\n", b"\r\n\r\n1\r\n")),
               [b"0", b"1", b"2", b"3", b"4"], "chunks")
-    for forbidden, status in (("", 200), ("Content-Length: 9\r\n", 400), ("A : b\r\n", 400)):
+    # Software that merges them into the head would take a forged field for the gateway's word.
+    for forbidden, status in (("Lanthorn-User: root\r\n", 200),
+                              ("Content-Length: 9\r\n", 400), ("A : b\r\n", 400)):
         with open_request(stack, "POST /upload", ["Transfer-Encoding: chunked"]) as tls:
             tls.sendall(f"4\r\nabcd\r\n0\r\nSum: 4\r\n{forbidden}\r\n".encode())
             answer = http.client.HTTPResponse(tls)
@@ -400,8 +405,7 @@ def trailers_pass_both_ways(stack):
             equal(answer.status, status, f"a trailer {forbidden!r}")
             if status == 200:
                 seen = json.loads(answer.read())
-                trailers = {k.lower(): v for k, v in seen["trailers"].items()}
-                equal((seen["bytes"], trailers), (4, {"sum": "4"}))
+                equal((seen["bytes"], seen["trailers"]), (4, {}))
 
 
 def a_device_sets_cookies_for_itself_alone(stack):
@@ -413,7 +417,8 @@ def a_device_sets_cookies_for_itself_alone(stack):
 
 
 def expect_continue_passes_through(stack):
-    with open_request(stack, "POST /continue", ["Content-Length: 4", "Expect: 100-continue"]) as tls:
+    expecting = ["Content-Length: 4", "Expect: 100-continue"]
+    with open_request(stack, "POST /continue", expecting) as tls:
         begun = time.monotonic()
         first = tls.recv(65536)
         check(first.startswith(b"HTTP/1.1 100"), first)
@@ -422,7 +427,7 @@ def expect_continue_passes_through(stack):
         answer = http.client.HTTPResponse(tls)
         answer.begin()
         equal(json.loads(answer.read())["bytes"], 4)
-    with open_request(stack, "POST /reject", ["Content-Length: 4", "Expect: 100-continue"]) as tls:
+    with open_request(stack, "POST /reject", expecting) as tls:
         check(tls.recv(65536).startswith(b"HTTP/1.1 413"), "a refusal")
 
 
@@ -549,7 +554,7 @@ lib.run([
     only_the_right_key_or_name_is_spoken_to,
     a_connection_is_used_again,
     what_has_no_body_has_none,
-    trailers_pass_both_ways,
+    trailers_reach_the_browser_and_never_the_device,
     a_device_sets_cookies_for_itself_alone,
     expect_continue_passes_through,
     events_come_at_once_and_outlive_the_idle_timeout,
