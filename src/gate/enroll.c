@@ -96,13 +96,16 @@ static void refuse_wait(struct ask *a, unsigned wait_s)
 	refuse(a, 429, "too many tries; wait and try again");
 }
 
-static void audit(struct enroll *n, const char *device, const char *action, const char *outcome)
+static void audit(struct enroll *n, int64_t now, const char *device, const char *outcome)
 {
 	char actor[65];
 	snprintf(actor, sizeof(actor), "device:%.57s", device);
 	audit_add(n->o.db,
-		&(struct audit){
-			.actor = actor, .action = action, .object = device, .outcome = outcome},
+		&(struct audit){.at = now,
+			.actor = actor,
+			.action = "device.enrol",
+			.object = device,
+			.outcome = outcome},
 		NULL);
 }
 
@@ -197,7 +200,7 @@ static void judge(struct enroll *n, struct ask *a, const struct enroll_request *
 	struct ca_issued c = {0};
 	int rc = admit(n, r, t, now, &c);
 	if (rc == -EEXIST) {
-		audit(n, r->facts.device, "device.enrol", "another key");
+		audit(n, now->unix_s, r->facts.device, "another key");
 		refuse(a, 409, "this token was used with another key; make a new one");
 		return;
 	}
@@ -207,7 +210,7 @@ static void judge(struct enroll *n, struct ask *a, const struct enroll_request *
 	}
 	limit_clear(n->addrs, addr);
 	limit_clear(n->devices, r->facts.device);
-	audit(n, r->facts.device, "device.enrol", "ok");
+	audit(n, now->unix_s, r->facts.device, "ok");
 	log_info(AREA, "enrolled", "device", r->facts.device, "serial", c.serial, "peer", a->peer);
 	n->o.changed(n->o.ctx, r->facts.device);
 	/* The answer names the device, the SNI here was that of enrolment. */

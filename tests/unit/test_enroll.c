@@ -12,6 +12,7 @@
 #include "gate/enroll_msg.h"
 #include "gate_lab.h"
 #include "net/crypto.h"
+#include "store/audit.h"
 #include "store/db.h"
 #include "store/device_tokens.h"
 #include "store/devices.h"
@@ -236,6 +237,29 @@ static void the_first_key_has_the_token(void **state)
 	EVP_PKEY_free(key);
 }
 
+static void enrolments_are_on_record_with_their_time(void **state)
+{
+	struct scene *s = *state;
+	struct buf csr = BUF_INIT(CA_CSR_MAX);
+	EVP_PKEY *key = lab_key("P-256");
+	struct audit_row *rows;
+	size_t n = 10;
+	lab_device_csr(&csr, key, "tv");
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200);
+	s->now.unix_s += 60;
+	assert_int_equal(enrol(s, &(struct attempt){.csr = &csr}, NULL), 409);
+	assert_int_equal(audit_list(s->db, 0, &rows, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(rows[0].at, NOW + 60);
+	assert_string_equal(rows[0].outcome, "another key");
+	assert_int_equal(rows[1].at, NOW);
+	assert_string_equal(rows[1].actor, "device:tv");
+	assert_string_equal(rows[1].outcome, "ok");
+	free(rows);
+	buf_done(&csr);
+	EVP_PKEY_free(key);
+}
+
 static void an_expired_or_replaced_token_is_refused(void **state)
 {
 	struct scene *s = *state;
@@ -440,6 +464,7 @@ int main(void)
 		T(the_right_proof_gets_a_certificate),
 		T(nothing_else_gets_one),
 		T(the_first_key_has_the_token),
+		T(enrolments_are_on_record_with_their_time),
 		T(an_expired_or_replaced_token_is_refused),
 		T(a_removed_device_cannot_enrol),
 		T(ten_failures_lock_address_and_device),
