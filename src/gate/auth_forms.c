@@ -124,7 +124,10 @@ static void refuse_signin(struct work *w, const struct keys *k)
 	struct auth *a = w->auth;
 	const char *name = form_get(&w->form, "user");
 	note_failure(a, k);
-	auth_audit(a, users_name_is_valid(name) ? name : "?", "sign-in", w->ask->peer, "refused");
+	/* The try that shuts them out says so. Those after it leave no trace: a stranger could push
+	 * everything else out of the trail with them. */
+	auth_audit(a, users_name_is_valid(name) ? name : "?", "sign-in", w->ask->peer,
+		must_wait(a, k) ? "too many tries" : "refused");
 	struct auth_page p = {.status = 403,
 		.note = "Name and password do not match.",
 		.target = &w->target,
@@ -203,8 +206,6 @@ void auth_signin_form(struct auth *a, struct ask *ask)
 	keys_of(&k, name, ask->peer);
 	unsigned wait = must_wait(a, &k);
 	if (wait) {
-		auth_audit(a, users_name_is_valid(name) ? name : "?", "sign-in", ask->peer,
-			"too many tries");
 		struct auth_page p = {.status = 429,
 			.note = "Too many tries. Please wait a few minutes.",
 			.target = &w->target,
