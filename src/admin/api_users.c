@@ -55,6 +55,10 @@ static void reply_link(struct api_call *q, int status, const struct user *u)
 	char link[LINK_MAX];
 	struct err e = {0};
 	int rc = auth_make_link(q->c->auth, u, link, sizeof(link), &e);
+	if (rc == -EEXIST) {
+		api_fail(q, 409, "taken", e.text, "Run: lanthornctl users invite NAME");
+		return;
+	}
 	if (rc < 0) {
 		api_fail_err(q, rc, &e);
 		return;

@@ -290,9 +290,7 @@ int auth_make_link(struct auth *a, const struct user *u, char *out, size_t size,
 		.expires_at = now + (u ? 3 * 86400 : 3600)};
 	int rc = u ? 0 : users_count(a->o.db, NULL, &admins, e);
 	if (rc == 0 && admins)
-		rc = err_set(e, -EEXIST,
-			"there is an administrator already; to let somebody in again run: "
-			"lanthornctl users invite NAME");
+		rc = err_set(e, -EEXIST, "there is an administrator already");
 	if (rc < 0)
 		return rc;
 	random_token(token, 32);
