@@ -124,7 +124,7 @@ static void set_idle(struct member *m, bool idle)
 		p->n_idle = idle ? p->n_idle + 1 : p->n_idle - 1;
 	m->idle = idle;
 	timer_cancel(&m->idle_close);
-	if (idle && p->o.idle_close_ms && m->client->served > 0)
+	if (idle && p->o.idle_close_ms && (p->o.close_unused || m->client->served > 0))
 		timer_arm(&m->idle_close, p->o.idle_close_ms);
 	list_push_front(idle ? &p->idle : &p->busy, &m->node);
 }

@@ -24,6 +24,7 @@ struct pool_opts {
 	void (*on_count)(void *ctx, unsigned n);
 	void *ctx;
 	uint64_t idle_close_ms; /* close a used connection idle for so long; 0: keep */
+	bool close_unused;	/* and those that no request has used, too */
 };
 
 struct pool *pool_new(const struct pool_opts *o);

@@ -156,7 +156,12 @@ static struct origin *origin_new(struct upstream_table *t, struct route *r)
 	list_init(&o->exchanges);
 	list_init(&o->dialling);
 	struct pool_opts po = {
-		.loop = t->o.loop, .on_need = on_need, .ctx = o, .idle_close_ms = t->o.idle_ms};
+		.loop = t->o.loop,
+		.on_need = on_need,
+		.ctx = o,
+		.idle_close_ms = t->o.idle_ms,
+		/* Dialled for one who gave up: a device that went away since would swallow a POST. */
+		.close_unused = true};
 	o->pool = pool_new(&po);
 	return o;
 }

@@ -314,6 +314,20 @@ static void a_used_connection_closes_after_a_silence(void **state)
 	far_done(&f[1]);
 }
 
+static void an_unused_one_too_where_we_dialled(void **state)
+{
+	(void)state;
+	struct far f;
+	struct pool *p = pool_new(&(struct pool_opts){
+		.loop = rig_loop, .idle_close_ms = 30, .close_unused = true});
+	add(p, &f);
+	UNTIL(far_is_closed(&f));
+	far_close(&f);
+	UNTIL(pool_count(p) == 0);
+	pool_free(p);
+	far_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +339,7 @@ int main(void)
 		RIG_TEST(the_65th_waiting_is_refused_at_once),
 		RIG_TEST(a_pool_that_ends_tells_everybody_once),
 		RIG_TEST(a_used_connection_closes_after_a_silence),
+		RIG_TEST(an_unused_one_too_where_we_dialled),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
