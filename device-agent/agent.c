@@ -21,6 +21,9 @@
 
 #define EXIT_LOCAL 78
 #define GRACE_MS 4000 /* for busy links once a stop was asked for */
+#define NOT_ENROLLED                                                                               \
+	"this device is not enrolled; get a token on the gateway (lanthornctl pair NAME), then "   \
+	"run: lanthorn-agent enrol"
 #define UNWANTED_HINT                                                                              \
 	"the gateway does not want this device; pair it again: lanthornctl pair NAME there, "      \
 	"lanthorn-agent enrol --again here"
@@ -245,6 +248,8 @@ static int lock_state(const char *state, struct err *e)
 	char path[CONF_PATH_MAX + 16];
 	snprintf(path, sizeof(path), "%s/lock", state);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == ENOENT)
+		return err_set(e, -ENOENT, NOT_ENROLLED); /* enrolling makes the folder */
 	if (fd < 0)
 		return err_sys(e, -errno, "cannot open %s", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -259,9 +264,7 @@ static int start(struct agent *a, struct err *e)
 	identity_init(&id);
 	int rc = identity_load(&id, a->conf->state, e);
 	if (rc == -ENOENT)
-		err_set(e, rc,
-			"this device is not enrolled; get a token on the gateway "
-			"(lanthornctl pair NAME), then run: lanthorn-agent enrol");
+		err_set(e, rc, NOT_ENROLLED);
 	if (rc == 0)
 		rc = use_identity(a, &id, e);
 	if (rc == 0)

@@ -238,6 +238,12 @@ def a_wrong_setting_names_its_line(bench):
     check("expected" not in bench.call("--config", path, "status").stderr, "reference refused")
 
 
+def a_device_without_an_identity_says_how_to_get_one(bench):
+    done = bench.call("run", "--state", bench.state("none"), "--service", "127.0.0.1:80",
+                      expect=78)
+    check("not enrolled" in done.stderr and "lanthornctl pair" in done.stderr, done.stderr)
+
+
 def a_damaged_token_is_refused(bench):
     bench.gate = gate = Gate(bench)
     for token in ("", "hello", gate.token[:-5], gate.token + "A", gate.token + " x",
@@ -549,6 +555,7 @@ if __name__ == "__main__":
         the_command_line_explains_itself,
         a_token_in_argv_is_refused_with_the_reason,
         a_wrong_setting_names_its_line,
+        a_device_without_an_identity_says_how_to_get_one,
         a_damaged_token_is_refused,
         a_wrong_secret_is_refused_by_the_gateway,
         a_gateway_that_is_not_the_tokens_gets_no_byte,
