@@ -24,6 +24,7 @@
 #include "store/sessions.h"
 
 #define SWEEP_MS 3600000u
+#define TOUCH_EVERY_S 300
 #define TOKEN_AGENT "script token"
 #define TOKEN_LIFE_S (365 * 86400)
 
@@ -247,7 +248,12 @@ int auth_session_of(struct auth *a, const struct ask *ask, struct session *s, st
 		rc = -EACCES;
 	if (rc == 0)
 		rc = users_get(a->o.db, s->user_id, u, &e);
-	return rc == 0 && !u->disabled ? 0 : -EACCES;
+	if (rc < 0 || u->disabled)
+		return -EACCES;
+	/* The loops tell of devices' sessions only; the gateway's own pages are use as well. */
+	if (s->last_seen_at + TOUCH_EVERY_S <= clock_unix())
+		auth_touched(a, hash);
+	return 0;
 }
 
 int auth_who(struct auth *a, const struct ask *ask, struct user *out)

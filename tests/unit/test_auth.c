@@ -400,6 +400,25 @@ static void use_prolongs_a_session_but_never_past_its_lifetime(void **state)
 	assert_int_equal(told.puts, puts);
 }
 
+static void the_gateways_own_pages_are_use_as_well(void **state)
+{
+	(void)state;
+	char cookie[256];
+	struct session s;
+	struct answer a;
+	int64_t now = clock_unix();
+	sign_up(cookie);
+	find(told.last.hash, &s);
+	OK(&st, sessions_touch(st.db, s.id, now, now + 60, &st.e));
+	ask_base("GET", "/", NULL, cookie, &a);
+	find(s.cookie_sha256, &s);
+	assert_int_equal(s.expires_at, now + 60); /* not at each request */
+	OK(&st, db_run(st.db, &st.e, "UPDATE sessions SET last_seen_at = ?", "i", now - 300) - 1);
+	ask_base("GET", "/", NULL, cookie, &a);
+	find(s.cookie_sha256, &s);
+	assert_in_range(s.expires_at, now + 3590, now + 3610);
+}
+
 static void sessions_are_told_again_at_the_next_start(void **state)
 {
 	(void)state;
@@ -479,6 +498,7 @@ int main(void)
 		AUTH_TEST(signing_out_ends_parent_and_children_on_the_loops),
 		AUTH_TEST(a_removed_host_ends_its_sessions),
 		AUTH_TEST(use_prolongs_a_session_but_never_past_its_lifetime),
+		AUTH_TEST(the_gateways_own_pages_are_use_as_well),
 		AUTH_TEST(sessions_are_told_again_at_the_next_start),
 		AUTH_TEST(the_end_answers_what_waits_for_a_password),
 		AUTH_TEST(unknown_pages_stay_the_callers),
