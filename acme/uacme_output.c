@@ -99,7 +99,8 @@ static void on_transport(struct facts *f, const char *line)
 			break;
 		copy_line(f->transport, sizeof(f->transport), at + 9);
 	}
-	f->ssl |= line_has(line, "SSL") || line_has(line, "certificate");
+	/* "SSL connect error" alone is a connection that broke, not a doubt about who answers. */
+	f->ssl |= line_has(line, "SSL CA") || line_has(line, "certificate");
 }
 
 static void on_uacme_line(struct facts *f, struct uacme_verdict *v, const char *s)

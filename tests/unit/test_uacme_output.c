@@ -146,6 +146,10 @@ static const struct sample samples[] = {
 		CURL("get", "GET https://l/dir",
 			"SSL peer certificate or SSH remote key was not OK") "uacme: failed to fetch directory at https://l/dir\n",
 		STATE_FAIL_NET, "acme.ca_file"),
+	ROW("handshake cut off",
+		CURL("get", "GET https://l/dir",
+			"SSL connect error") "uacme: failed to fetch directory at https://l/dir\n",
+		STATE_FAIL_NET, "cannot be reached: SSL connect error"),
 	ROW("reset",
 		CURL("post", "POST https://l/order-plz",
 			"Failure when receiving data from the peer") "uacme: acme_post: curl_post failed\nuacme: " NEW_ORDER
