@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -42,11 +43,25 @@ static void move_aside(const struct certs_place *at)
 		rename(from, to);
 }
 
+static size_t len_of(const struct buf *b)
+{
+	return b->len && b->data[b->len - 1] == '\n' ? b->len - 1 : b->len;
+}
+
+/* The chain must be there byte for byte as it was written: readers of PEM pass over what they do
+ * not recognize, so damage to one line could silently cost an intermediate certificate. */
 static int judge_file(const struct buf *pem, const struct certs_names *want,
 	struct certs_facts *facts, struct err *e)
 {
-	struct certs_judge j = {.key_pem = pem, .want = want};
-	return certs_chain_judge(&j, pem->data, pem->len, facts, e);
+	struct buf chain = BUF_INIT(CERTS_FILE_MAX);
+	struct certs_judge j = {.key_pem = pem, .want = want, .clean = &chain};
+	int rc = certs_chain_judge(&j, pem->data, pem->len, facts, e);
+	size_t n = len_of(&chain), all = len_of(pem);
+	if (rc == 0 && (all < n || memcmp(pem->data + all - n, chain.data, n) != 0 ||
+			       memmem(pem->data, all - n, "CERTIFICATE", 11)))
+		rc = err_set(e, -EINVAL, "the chain is not as it was written");
+	buf_done(&chain);
+	return rc;
 }
 
 int certs_file_load(const struct certs_place *at, const struct certs_names *want,
