@@ -40,6 +40,11 @@ int schedule_clock_check(int64_t now, int64_t floor, struct err *e)
 			"the clock of this machine is wrong: it is %lld s behind a "
 			"moment that has already passed",
 			(long long)(floor - now));
+	if (floor && now - floor > SCHEDULE_AHEAD_MAX_S)
+		return err_set(e, -ERANGE,
+			"the clock of this machine is wrong: it is %lld years ahead of the last "
+			"certificate; set it, or, if it is right, remove the old certificates",
+			(long long)((now - floor) / (365 * DAY_S)));
 	return 0;
 }
 

@@ -11,11 +11,13 @@
 
 /* Before this moment no clock can be right: this code did not exist. */
 #define SCHEDULE_EPOCH INT64_C(1767225600) /* 2026-01-01 */
+#define SCHEDULE_AHEAD_MAX_S (INT64_C(5) * 365 * 86400)
 #define SCHEDULE_WAIT_MAX_S (8 * 86400)    /* longest wait that a CA can impose */
 #define SCHEDULE_FORCE_GAP_S 60            /* even a person waits this long between two tries */
 
 /* Is the clock believable? `floor`: the latest moment known to have passed (such as the not-before
- * of a certificate at hand), 0 when none. 0, or -ERANGE with a sentence: then do nothing at all. */
+ * of a certificate at hand), 0 when none; years after it is as wrong as before it, since a gateway
+ * that runs gets new certificates. 0, or -ERANGE with a sentence: then do nothing at all. */
 int schedule_clock_check(int64_t now, int64_t floor, struct err *e);
 
 /* Compares wall time with monotonic time, to notice a jump. Start with all zeros. */

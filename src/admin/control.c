@@ -47,6 +47,11 @@ bool control_clock_ok(struct control *c, struct err *e)
 	return true;
 }
 
+int64_t control_serving_time(struct control *c)
+{
+	return control_clock_ok(c, NULL) ? clock_unix() : certs_clock_floor(c->certs);
+}
+
 void control_now(struct control *c, struct certs_time *out)
 {
 	out->unix_s = clock_unix();

@@ -131,16 +131,15 @@ int control_use_conf(struct control *c, const struct conf *conf, struct err *e)
 
 /* ---- the snapshot ---- */
 
-static void add_route(struct control *c, struct snapshot *s, struct route *r)
+static void add_route(struct control *c, struct snapshot *s, struct route *r, int64_t now)
 {
-	struct tls_cert *cert =
-		r->device[0] ? certs_serving(c->certs, r->device, clock_unix()) : NULL;
+	struct tls_cert *cert = r->device[0] ? certs_serving(c->certs, r->device, now) : NULL;
 	snapshot_add_route(s, r);
 	if (cert)
 		snapshot_set_cert(s, r->host, cert);
 }
 
-static void add_devices(struct control *c, struct snapshot *s)
+static void add_devices(struct control *c, struct snapshot *s, int64_t now)
 {
 	struct device *all = NULL;
 	size_t n = 0;
@@ -154,7 +153,7 @@ static void add_devices(struct control *c, struct snapshot *s)
 		r->kind = ROUTE_LINK;
 		snprintf(r->device, sizeof(r->device), "%s", all[i].id);
 		snprintf(r->host, sizeof(r->host), "%s.%s", all[i].id, c->conf->domain);
-		add_route(c, s, r);
+		add_route(c, s, r, now);
 		route_unref(r);
 	}
 	free(all);
@@ -176,10 +175,11 @@ static void add_serials(struct control *c, struct snapshot *s)
 void control_put_snapshot(struct control *c, bool first)
 {
 	struct snapshot *s = snapshot_new(c->conf->domain, c->conf->public_port);
-	struct tls_cert *bridge = certs_serving(c->certs, CERTS_BASE_ID, clock_unix());
+	int64_t now = control_serving_time(c);
+	struct tls_cert *bridge = certs_serving(c->certs, CERTS_BASE_ID, now);
 	for (unsigned i = 0; i < c->n_routes; i++)
-		add_route(c, s, c->routes[i]);
-	add_devices(c, s);
+		add_route(c, s, c->routes[i], now);
+	add_devices(c, s, now);
 	add_serials(c, s);
 	if (bridge)
 		snapshot_set_bridge(s, bridge);

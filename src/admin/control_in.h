@@ -87,6 +87,9 @@ struct control {
 void control_now(struct control *c, struct certs_time *out);
 /* Is the clock believable; if not, `e` says why. */
 bool control_clock_ok(struct control *c, struct err *e);
+/* What expiry is judged by: the clock, or, when it is wrong, the latest moment known to have
+ * passed. A wrong clock must not take a good certificate away from visitors. */
+int64_t control_serving_time(struct control *c);
 /* Do what is due now and arm the timer for what is due later. After every change. */
 void control_turn(struct control *c);
 

@@ -377,7 +377,7 @@ uint64_t certs_tick(struct certs *c, const struct certs_time *now)
 		if (in < soonest)
 			soonest = in;
 	}
-	if (note_expiry(c, now->unix_s))
+	if (now->believable && note_expiry(c, now->unix_s))
 		c->o.changed(c->o.ctx);
 	return soonest;
 }

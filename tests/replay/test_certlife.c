@@ -287,6 +287,20 @@ static void an_expired_certificate_is_not_shown(void **state)
 	assert_true(w->changes > changes);
 }
 
+static void a_clock_that_nobody_believes_expires_nothing(void **state)
+{
+	struct world *w = *state;
+	follow(w, 1);
+	turn(w);
+	turn(w);
+	unsigned changes = w->changes;
+	w->now.believable = false;
+	pass(w, 12 * 365 * DAY, 30 * DAY);
+	assert_int_equal(w->changes, changes);
+	assert_non_null(certs_serving(w->c, "tv", certs_clock_floor(w->c)));
+	assert_non_null(certs_serving(w->c, "@base", certs_clock_floor(w->c)));
+}
+
 static void a_clock_that_nobody_believes_orders_nothing(void **state)
 {
 	struct world *w = *state;
@@ -432,6 +446,7 @@ int main(void)
 		T(a_restart_keeps_back_off_order_and_certificate),
 		T(a_ca_that_is_away_is_asked_a_few_times_then_daily),
 		T(an_expired_certificate_is_not_shown),
+		T(a_clock_that_nobody_believes_expires_nothing),
 		T(a_clock_that_nobody_believes_orders_nothing),
 		T(jumps_of_the_clock_make_no_storm),
 		T(a_full_pipe_loses_no_order),

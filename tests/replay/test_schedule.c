@@ -169,6 +169,11 @@ static void impossible_clock_is_told(void **state)
 	assert_non_null(strstr(e.text, "clock"));
 	assert_true(schedule_clock_check(NOW, NOW + 1, &e) < 0);
 	assert_non_null(strstr(e.text, "1 s behind"));
+	/* Ahead: a machine may be off for years, but not for very many. */
+	assert_int_equal(schedule_clock_check(NOW + SCHEDULE_AHEAD_MAX_S, NOW, &e), 0);
+	assert_true(schedule_clock_check(NOW + SCHEDULE_AHEAD_MAX_S + 1, NOW, &e) < 0);
+	assert_non_null(strstr(e.text, "years ahead"));
+	assert_int_equal(schedule_clock_check(NOW + 2 * SCHEDULE_AHEAD_MAX_S, 0, &e), 0);
 }
 
 static void jump_holds_for_ten_minutes(void **state)
