@@ -88,6 +88,8 @@ void control_turn(struct control *c)
 {
 	struct certs_time now;
 	control_now(c, &now);
+	if (now.believable != c->believed)
+		control_put_snapshot(c, !c->running);
 	uint64_t in = certs_tick(c->certs, &now);
 	if (names_push(c->names) && in > 2000)
 		in = 2000;

@@ -181,6 +181,9 @@ void control_put_snapshot(struct control *c, bool first)
 		add_route(c, s, c->routes[i], now);
 	add_devices(c, s, now);
 	add_serials(c, s);
+	c->believed = control_clock_ok(c, NULL);
+	if (!c->believed)
+		snapshot_set_dates_unknown(s);
 	if (bridge)
 		snapshot_set_bridge(s, bridge);
 	snapshot_set_link_certs(s, c->link_cert, c->enrol_cert);

@@ -363,7 +363,10 @@ void enroll_handle(struct enroll *n, struct ask *a, const struct certs_time *now
 			refuse(a, 405, "this path wants another method");
 			return;
 		}
-		if (i == 0)
+		/* Dates from a wrong clock would outlast it, on the device and in its mind. */
+		if (i > 0 && !now->believable)
+			refuse(a, 503, "the gateway's clock is wrong; try again later");
+		else if (i == 0)
 			enrol(n, a, now);
 		else if (i == 1)
 			renew(n, a, now);

@@ -25,6 +25,7 @@ struct snapshot {
 	struct map *certs;   /* host → struct tls_cert * */
 	struct map *serials; /* serial → char *device */
 	struct tls_cert *bridge, *link, *enrol;
+	bool dates_unknown;
 };
 
 struct snapshot_slot {
@@ -91,6 +92,16 @@ static void replace_cert(struct tls_cert **at, struct tls_cert *c)
 void snapshot_set_bridge(struct snapshot *s, struct tls_cert *c)
 {
 	replace_cert(&s->bridge, c);
+}
+
+void snapshot_set_dates_unknown(struct snapshot *s)
+{
+	s->dates_unknown = true;
+}
+
+bool snapshot_dates_unknown(const struct snapshot *s)
+{
+	return s->dates_unknown;
 }
 
 void snapshot_set_link_certs(struct snapshot *s, struct tls_cert *link, struct tls_cert *enrol)

@@ -48,6 +48,8 @@ void snapshot_set_cert(struct snapshot *s, const char *host, struct tls_cert *c)
 void snapshot_set_bridge(struct snapshot *s, struct tls_cert *c);
 /* The private side: for `*.link.lanthorn.internal`, and the same with the root for enrolment. */
 void snapshot_set_link_certs(struct snapshot *s, struct tls_cert *link, struct tls_cert *enrol);
+/* The clock is wrong: dates of device certificates are not judged, their serials still are. */
+void snapshot_set_dates_unknown(struct snapshot *s);
 /* A device that may hold links: live in the registry. */
 void snapshot_add_serial(struct snapshot *s, const char *serial, const char *device);
 
@@ -63,6 +65,7 @@ const struct route *snapshot_route(const struct snapshot *s, const char *host);
 /* NULL: we know no such host, or nothing covers it yet. */
 struct tls_cert *snapshot_cert(const struct snapshot *s, const char *sni);
 struct tls_cert *snapshot_link_cert(const struct snapshot *s);
+bool snapshot_dates_unknown(const struct snapshot *s);
 struct tls_cert *snapshot_enrol_cert(const struct snapshot *s);
 /* The live device that this certificate serial belongs to, or NULL. */
 const char *snapshot_device_of_serial(const struct snapshot *s, const char *serial);

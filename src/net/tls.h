@@ -47,6 +47,7 @@ struct tls_choice {
 	struct tls_cert *cert;	/* a reference, which the connection takes */
 	const char *alpn;	/* the protocol to answer, NUL-terminated; NULL: none */
 	bool require_client_cert; /* of the role's client CA */
+	bool ignore_dates; /* of the client certificate, for this connection */
 };
 
 /* Decide, on the connection's loop, before any handshake work. 0, or a TLS alert number (112 =

@@ -29,11 +29,11 @@ static bool is_offered(const struct tls_hello *h, const char *alpn)
 	return false;
 }
 
-static bool demand_client_cert(SSL *ssl, const struct tls_role *role)
+static bool demand_client_cert(SSL *ssl, const struct tls_role *role, bool ignore_dates)
 {
 	if (!role->client_ca || SSL_set1_verify_cert_store(ssl, role->client_ca) != 1)
 		return false;
-	if (role->ignore_dates)
+	if (role->ignore_dates || ignore_dates)
 		X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl), X509_V_FLAG_NO_CHECK_TIME);
 	SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	return true;
@@ -50,7 +50,8 @@ static int apply_choice(struct tls_stream *t, const struct tls_hello *h, const s
 	if (SSL_set_session_id_context(t->ssl, id, sizeof(id)) != 1 ||
 		SSL_use_cert_and_key(t->ssl, c->cert->leaf, c->cert->key, c->cert->chain, 1) != 1)
 		return ALERT_INTERNAL_ERROR;
-	if (c->require_client_cert && !demand_client_cert(t->ssl, &t->server->roles[c->role]))
+	if (c->require_client_cert &&
+		!demand_client_cert(t->ssl, &t->server->roles[c->role], c->ignore_dates))
 		return ALERT_INTERNAL_ERROR;
 	if (c->alpn)
 		memcpy(t->alpn, c->alpn, strlen(c->alpn) + 1);

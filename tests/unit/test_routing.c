@@ -128,6 +128,14 @@ static void a_link_needs_a_live_certificate_of_its_own_device(void **state)
 			assert_string_equal(device, "tv");
 		assert_non_null(choose_link_fault(NULL, &t, 1000, device));
 	}
+	/* A clock that is wrong cannot tell; the registry still can. */
+	struct tls_info old = {.sni = "tv.link.lanthorn.internal", .has_peer_cert = true,
+		.peer_serial = "0a", .peer_not_after = 1000};
+	char device[64];
+	snapshot_set_dates_unknown(s);
+	assert_null(choose_link_fault(s, &old, 1000, device));
+	old.peer_serial[1] = 'c';
+	assert_non_null(choose_link_fault(s, &old, 1000, device));
 	snapshot_unref(s);
 }
 

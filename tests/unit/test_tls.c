@@ -32,20 +32,21 @@ static int choose(void *ctx, const struct tls_hello *hello, struct tls_choice *o
 {
 	(void)ctx;
 	if (strcmp(hello->sni, "www.lan.test") == 0) {
-		*out = (struct tls_choice){BROWSER, tls_cert_ref(lab.www_cert), NULL, false};
+		*out = (struct tls_choice){BROWSER, tls_cert_ref(lab.www_cert), NULL, false, false};
 		if (hello->alpn_len)
 			out->alpn = "http/1.1";
 		return 0;
 	}
 	if (strcmp(hello->sni, "enroll.link.test") == 0) {
-		*out = (struct tls_choice){ENROL, tls_cert_ref(lab.gate_cert), NULL, false};
+		*out = (struct tls_choice){ENROL, tls_cert_ref(lab.gate_cert), NULL, false, false};
 		return 0;
 	}
 	const char *dot = strchr(hello->sni, '.');
 	if (!dot || strcmp(dot, ".link.test") != 0)
 		return 112;
-	*out = (struct tls_choice){
-		LINK, tls_cert_ref(lab.gate_cert), hello->alpn_len ? TLS_ALPN_RHTTP1 : NULL, true};
+	*out = (struct tls_choice){LINK, tls_cert_ref(lab.gate_cert),
+		hello->alpn_len ? TLS_ALPN_RHTTP1 : NULL, true,
+		strcmp(hello->sni, "undated.link.test") == 0};
 	return 0;
 }
 
@@ -257,6 +258,14 @@ static void dates_may_be_left_to_the_caller(void **state)
 	meet(&m, s, &c);
 	assert_false(c.echoed);
 	tls_server_unref(s);
+	/* Or for one connection. */
+	c = (struct lab_client){.sni = "undated.link.test", .id = &lab.old_dev};
+	meet(&m, lab.server, &c);
+	assert_true(c.echoed);
+	SSL_SESSION_free(c.session);
+	c = (struct lab_client){.sni = "undated.link.test", .id = &lab.foreign};
+	meet(&m, lab.server, &c);
+	assert_false(c.echoed);
 }
 
 /* Earns a session under `first`, offers it under `then`. */
