@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "../unit/gate_lab.h"
+#include "base/file.h"
 #include "gate/certs.h"
 #include "net/tls.h"
 #include "store/db.h"
@@ -370,6 +371,32 @@ static void a_lost_key_begins_anew(void **state)
 	assert_int_equal(w->cancels, 1);
 }
 
+/* Readers of PEM pass over a block whose first line they do not know. */
+static void a_chain_cut_short_by_damage_is_ordered_anew(void **state)
+{
+	struct world *w = *state;
+	struct buf pem = BUF_INIT(65536);
+	follow(w, 0);
+	turn(w);
+	char *path = xasprintf("%s/certs/@base.pem", w->dir);
+	assert_int_equal(file_read(path, &pem, NULL), 0);
+	char *text = strdup(buf_str(&pem)), *leaf = strstr(text, "-----BEGIN CERT");
+	char *issuer = leaf ? strstr(leaf + 1, "-----BEGIN CERT") : NULL;
+	assert_non_null(issuer);
+	issuer[7] ^= 1;
+	assert_int_equal(file_write_durable(path, text, strlen(text), 0600, NULL), 0);
+	unsigned orders = w->orders;
+	restart(w, 0);
+	turn(w);
+	assert_int_equal(w->orders, orders + 1);
+	char *aside = xasprintf("%s.damaged", path);
+	assert_int_equal(access(aside, F_OK), 0);
+	free(aside);
+	free(text);
+	free(path);
+	buf_done(&pem);
+}
+
 static void a_crash_between_the_steps_of_storing_is_mended(void **state)
 {
 	struct world *w = *state;
@@ -452,6 +479,7 @@ int main(void)
 		T(a_full_pipe_loses_no_order),
 		T(only_eight_orders_are_open_at_once),
 		T(a_lost_key_begins_anew),
+		T(a_chain_cut_short_by_damage_is_ordered_anew),
 		T(a_crash_between_the_steps_of_storing_is_mended),
 		T(renew_now_is_forced_and_limited),
 		T(a_failed_renewal_keeps_the_old_certificate),

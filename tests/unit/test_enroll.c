@@ -416,6 +416,16 @@ static void renewal_is_for_the_same_device_and_key(void **state)
 	EVP_PKEY_free(key);
 }
 
+static void nothing_is_dated_by_a_wrong_clock(void **state)
+{
+	struct scene *s = *state;
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200);
+	s->now.believable = false;
+	assert_int_equal(renew(s, &(struct renewal){0}), 503);
+	s->now.believable = true;
+	assert_int_equal(renew(s, &(struct renewal){0}), 200);
+}
+
 static void a_removed_device_never_renews(void **state)
 {
 	struct scene *s = *state;
@@ -472,6 +482,7 @@ int main(void)
 		T(malformed_requests_are_refused),
 		T(a_live_device_renews_also_when_expired),
 		T(renewal_is_for_the_same_device_and_key),
+		T(nothing_is_dated_by_a_wrong_clock),
 		T(a_removed_device_never_renews),
 		T(the_time_is_told_to_a_live_device),
 	};
