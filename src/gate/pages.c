@@ -23,6 +23,8 @@ static const struct words table[] = {
 	 "It is connected, but its own page did not answer properly. Try again in a moment."	       },
 	{503, "The device is away",
 	 "It is switched off, out of reach, or busy. This page tries again by itself."		       },
+	{504, "The device is silent",
+	 "It took the request, but has not answered. Try again in a moment."			       },
 };
 
 static const struct words *words_for(int status)

@@ -25,17 +25,26 @@ struct proxy {
 	struct msg *req; /* as it goes to the device */
 	struct session_use use;
 	struct list node;
-	uint64_t tunnel_idle_ms;
+	struct timer silence; /* until the final head: the browser's own idle limit waits meanwhile */
+	uint64_t idle_ms, tunnel_idle_ms;
 	char device[64];
 	bool has_session;
 	bool wants_upgrade;
 	bool retried, body_begun;
+	bool held_back; /* the device takes no more of the body for now */
 	bool tunnel;
 };
 
 static void take(struct proxy *p);
 
 /* ---- failures ---- */
+
+/* The final head is there: from now on the connection's own idle limit counts. */
+static void head_came(struct proxy *p, uint64_t idle_ms)
+{
+	timer_cancel(&p->silence);
+	exchange_set_idle(p->x, idle_ms);
+}
 
 static void answer_error(struct proxy *p, const struct err *why)
 {
@@ -45,11 +54,39 @@ static void answer_error(struct proxy *p, const struct err *why)
 		return;
 	}
 	struct page_error e = {.status = 502, .device = p->device, .why = why->text};
+	if (why->code == -ETIME)
+		e.status = 504;
 	if (why->code == -ETIMEDOUT || why->code == -EBUSY || why->code == -ECANCELED) {
 		e.status = 503;
 		e.retry_after = 5;
 	}
+	head_came(p, p->idle_ms);
 	page_error_reply(p->x, &e);
+}
+
+/* Nothing moved for long: the device is silent, or the browser stopped in the middle of its request. */
+static void on_silence(struct timer *t)
+{
+	struct proxy *p = container_of(t, struct proxy, silence);
+	struct err e;
+	bool asked = msg_body(p->req) == BODY_NONE || p->x->request_ended || p->held_back;
+	if (!asked) {
+		exchange_abort(p->x);
+		return;
+	}
+	pool_cancel(&p->want);
+	if (p->call)
+		call_cancel(p->call);
+	p->call = NULL;
+	err_set(&e, -ETIME, "it has said nothing for %llu seconds",
+		(unsigned long long)(p->idle_ms / 1000));
+	answer_error(p, &e);
+}
+
+static void something_moved(struct proxy *p)
+{
+	if (p->idle_ms && !p->x->responded)
+		timer_arm(&p->silence, p->idle_ms);
 }
 
 /* ---- what the device says ---- */
@@ -100,11 +137,12 @@ static void on_head(struct call *k, struct msg *head, void *ctx)
 	if (status < 200) {
 		headers_interim(head);
 		exchange_respond(p->x, head, false);
+		something_moved(p);
 		return;
 	}
 	const char *type = msg_get(head, "content-type");
-	if (type && str_starts(type, "text/event-stream"))
-		exchange_set_idle(p->x, p->tunnel_idle_ms); /* silence is its nature */
+	bool stream = type && str_starts(type, "text/event-stream"); /* silence is its nature */
+	head_came(p, stream ? p->tunnel_idle_ms : p->idle_ms);
 	headers_to_browser(head);
 	exchange_respond(p->x, head, false);
 }
@@ -128,8 +166,11 @@ static void on_resp_end(struct call *k, const struct msg *trailers, void *ctx)
 
 static void on_call_writable(struct call *k, void *ctx)
 {
+	struct proxy *p = of(ctx);
 	(void)k;
-	exchange_resume(of(ctx)->x);
+	p->held_back = false;
+	something_moved(p);
+	exchange_resume(p->x);
 }
 
 static bool may_retry(const struct proxy *p, bool unsent)
@@ -205,8 +246,11 @@ static void on_req_body(struct exchange *x, const uint8_t *b, size_t n)
 {
 	struct proxy *p = x->ctx;
 	p->body_begun = true;
-	if (p->call && call_write(p->call, b, n) > HIGH_WATER)
+	something_moved(p);
+	if (p->call && call_write(p->call, b, n) > HIGH_WATER) {
+		p->held_back = true;
 		exchange_pause(x);
+	}
 }
 
 static void on_req_end(struct exchange *x, const struct msg *trailers)
@@ -231,6 +275,7 @@ static void on_done(struct exchange *x, int status)
 	struct proxy *p = x->ctx;
 	(void)status;
 	pool_cancel(&p->want);
+	timer_cancel(&p->silence);
 	if (p->call)
 		call_cancel(p->call);
 	if (p->has_session)
@@ -263,7 +308,9 @@ void proxy_exchange(struct exchange *x, const struct proxy_opts *o)
 		upgrade = NULL;
 	p->x = x;
 	p->pool = o->pool;
+	p->idle_ms = o->idle_ms;
 	p->tunnel_idle_ms = o->tunnel_idle_ms;
+	timer_init(&p->silence, x->conn->loop, on_silence);
 	p->wants_upgrade = upgrade != NULL;
 	p->req = msg_copy(x->req);
 	str_copy(p->device, sizeof(p->device), o->device);
@@ -279,6 +326,8 @@ void proxy_exchange(struct exchange *x, const struct proxy_opts *o)
 		p->use.on_revoked = on_revoked;
 		session_use_begin(o->session, &p->use);
 	}
+	exchange_set_idle(x, 0);
+	something_moved(p);
 	take(p);
 }
 

@@ -130,6 +130,7 @@ static void forward(struct router *r, struct exchange *x, struct route *route, s
 				  .user = s ? s->row.user : NULL,
 				  .host = host,
 				  .device = route->device,
+				  .idle_ms = r->idle_ms,
 				  .tunnel_idle_ms = r->tunnel_idle_ms,
 				  .all = all});
 }

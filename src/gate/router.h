@@ -18,7 +18,7 @@ struct router {
 	struct link_table *links;
 	struct upstream_table *upstreams;
 	const struct ask_desk *desk;
-	uint64_t tunnel_idle_ms;
+	uint64_t idle_ms, tunnel_idle_ms;
 	/* A session was used; told at most every five minutes each. */
 	void (*on_touched)(void *ctx, const uint8_t hash[32]);
 	void *ctx;

@@ -53,6 +53,7 @@ struct worker *worker_new(const struct worker_opts *o)
 		.sessions = session_table_new(),
 		.links = link_table_new(o->loop, o->on_links, o->ctx),
 		.upstreams = upstream_table_new(&u),
+		.idle_ms = o->conf->limits.idle_timeout_ms,
 		.tunnel_idle_ms = o->conf->limits.websocket_idle_ms,
 		.on_touched = o->on_touched,
 		.ctx = o->ctx};

@@ -13,6 +13,7 @@ static struct pool *pool;
 static struct list all;
 static struct session *session;
 static unsigned closed, asked;
+static uint64_t idle_ms;
 static struct far browser;
 static const struct stream_cb no_cb;
 
@@ -25,6 +26,7 @@ static void on_request(void *ctx, struct exchange *x)
 				  .user = session ? "ann" : NULL,
 				  .host = "tv.home.test",
 				  .device = "tv",
+				  .idle_ms = idle_ms,
 				  .tunnel_idle_ms = 60000,
 				  .all = &all});
 }
@@ -56,6 +58,7 @@ static int begin(void **state)
 	pool = pool_new(&(struct pool_opts){.loop = rig_loop});
 	session = NULL;
 	closed = asked = 0;
+	idle_ms = 60000;
 	open_browser();
 	return 0;
 }
@@ -413,6 +416,54 @@ static void event_streams_are_long_lived(void **state)
 	far_done(&d[1]);
 }
 
+static void a_silent_device_becomes_a_page(void **state)
+{
+	(void)state;
+	struct far d;
+	idle_ms = 60;
+	add_device(&d);
+	far_say(&browser, GET);
+	UNTIL(far_has(&browser, "HTTP/1.1 504 "));
+	UNTIL(far_has(&browser, "it has said nothing"));
+	assert_false(browser.eof);
+	UNTIL((far_read(&d), d.eof)); /* who knows what it would still answer */
+	far_done(&d);
+}
+
+static void a_browser_that_stops_inside_its_body_is_cut(void **state)
+{
+	(void)state;
+	struct far d;
+	idle_ms = 60;
+	add_device(&d);
+	far_say(&browser, POST "Content-Length: 9\r\n\r\nabc");
+	UNTIL((far_read(&browser), browser.eof));
+	assert_false(far_has(&browser, "HTTP/1.1"));
+	far_done(&d);
+}
+
+/* Five pieces, each well within the limit, all together beyond it. */
+static void a_slow_body_that_moves_is_not_cut(void **state)
+{
+	(void)state;
+	struct far d;
+	idle_ms = 150;
+	add_device(&d);
+	far_say(&browser, POST "Content-Length: 5\r\n\r\n");
+	uint64_t begun = clock_mono_ms();
+	for (int i = 0; i < 5; i++) {
+		uint64_t piece = clock_mono_ms();
+		while (clock_mono_ms() - piece < 50)
+			rig_turn();
+		far_say(&browser, "x");
+	}
+	assert_true(clock_mono_ms() - begun > idle_ms);
+	UNTIL(far_has(&d, "xxxxx"));
+	far_say(&d, OK "Content-Length: 2\r\n\r\nok");
+	UNTIL(far_has(&browser, "ok"));
+	far_done(&d);
+}
+
 static void errors_are_pages_for_people_and_json_for_scripts(void **state)
 {
 	(void)state;
@@ -455,6 +506,9 @@ int main(void)
 		PROXY_TEST(a_browser_that_leaves_ends_the_call),
 		PROXY_TEST(a_revoked_session_cuts_its_tunnel),
 		PROXY_TEST(event_streams_are_long_lived),
+		PROXY_TEST(a_silent_device_becomes_a_page),
+		PROXY_TEST(a_browser_that_stops_inside_its_body_is_cut),
+		PROXY_TEST(a_slow_body_that_moves_is_not_cut),
 		PROXY_TEST(errors_are_pages_for_people_and_json_for_scripts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
