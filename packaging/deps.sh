@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages of the named groups, only those that are missing, in one apt call.
-# Usage: packaging/deps.sh [build|demo|test|browser]…
+# Usage: packaging/deps.sh [build|demo|test|package|browser]…
 set -eu
 
 packages_of() {
@@ -12,7 +12,8 @@ packages_of() {
 		;;
 	demo) echo uacme pebble bind9 bind9-dnsutils openssl curl ca-certificates ;;
 	test) echo libcmocka-dev clang libclang-rt-dev shellcheck python3 git \
-			python3-dnspython faketime systemd bind9 bind9-dnsutils iproute2 ;;
+			python3-dnspython faketime systemd busybox bind9 bind9-dnsutils iproute2 ;;
+	package) echo debhelper debootstrap dpkg-dev fakeroot lintian ;;
 	browser) echo chromium libnss3-tools fonts-dejavu-core ;;
 	*) echo "deps.sh: no group $1" >&2 && return 64 ;;
 	esac
