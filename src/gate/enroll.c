@@ -25,6 +25,7 @@ struct enroll {
 	struct enroll_opts o;
 	struct enroll_gateway gateway;
 	struct limit *addrs, *devices;
+	struct limit *issued; /* each is a row and a snapshot: a device in a loop is slowed */
 };
 
 struct enroll *enroll_new(const struct enroll_opts *o)
@@ -33,6 +34,7 @@ struct enroll *enroll_new(const struct enroll_opts *o)
 	n->o = *o;
 	n->addrs = limit_new(&(struct limit_opts){ENROLL_FAILURES_MAX, ENROLL_LOCK_MS, 4096});
 	n->devices = limit_new(&(struct limit_opts){ENROLL_FAILURES_MAX, ENROLL_LOCK_MS, 1024});
+	n->issued = limit_new(&(struct limit_opts){ENROLL_ISSUED_MAX, ENROLL_ISSUED_MS, 1024});
 	return n;
 }
 
@@ -42,6 +44,7 @@ void enroll_free(struct enroll *n)
 		return;
 	limit_free(n->addrs);
 	limit_free(n->devices);
+	limit_free(n->issued);
 	free(n);
 }
 
@@ -72,6 +75,7 @@ int enroll_token(struct enroll *n, const char *device, int64_t now, char text[TO
 	if (rc < 0)
 		err_set(e, rc, "cannot write the token down");
 	limit_clear(n->devices, device);
+	limit_clear(n->issued, device);
 	*expires_at = row.expires_at;
 out:
 	wipe(&row, sizeof(row));
@@ -197,6 +201,11 @@ static void judge(struct enroll *n, struct ask *a, const struct enroll_request *
 		refuse(a, 403, "wrong proof or unknown device");
 		return;
 	}
+	unsigned wait = limit_wait_s(n->issued, r->facts.device, now->mono_ms);
+	if (wait) {
+		refuse_wait(a, wait);
+		return;
+	}
 	struct ca_issued c = {0};
 	int rc = admit(n, r, t, now, &c);
 	if (rc == -EEXIST) {
@@ -210,6 +219,7 @@ static void judge(struct enroll *n, struct ask *a, const struct enroll_request *
 	}
 	limit_clear(n->addrs, addr);
 	limit_clear(n->devices, r->facts.device);
+	limit_failed(n->issued, r->facts.device, now->mono_ms);
 	audit(n, now->unix_s, r->facts.device, "ok");
 	log_info(AREA, "enrolled", "device", r->facts.device, "serial", c.serial, "peer", a->peer);
 	n->o.changed(n->o.ctx, r->facts.device);
@@ -295,6 +305,12 @@ static void renew_with(struct enroll *n, struct ask *a, const struct enroll_requ
 {
 	struct ca_issued c = {0};
 	struct err e = {0};
+	unsigned wait = limit_wait_s(n->issued, r->facts.device, now->mono_ms);
+	if (wait) {
+		refuse_wait(a, wait);
+		return;
+	}
+	limit_failed(n->issued, r->facts.device, now->mono_ms);
 	int rc = db_begin(n->o.db, &e);
 	bool begun = rc == 0;
 	if (rc == 0)

@@ -16,6 +16,8 @@ struct enroll;
 #define ENROLL_TOKEN_LIFE_S 3600
 #define ENROLL_FAILURES_MAX 10
 #define ENROLL_LOCK_MS (15u * 60 * 1000)
+#define ENROLL_ISSUED_MAX 16 /* certificates of one device, in … */
+#define ENROLL_ISSUED_MS (3600u * 1000)
 #define ENROLL_BODY_MAX 8192u
 
 struct enroll_opts {

@@ -398,6 +398,23 @@ static void a_live_device_renews_also_when_expired(void **state)
 	assert_int_equal(s->changes, 3);
 }
 
+static void a_device_in_a_loop_is_slowed(void **state)
+{
+	struct scene *s = *state;
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200);
+	for (int i = 1; i < ENROLL_ISSUED_MAX; i++)
+		assert_int_equal(renew(s, &(struct renewal){0}), 200);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(renew(s, &(struct renewal){0}), 429);
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 429);
+	assert_int_equal(live(s, NULL), ENROLL_ISSUED_MAX);
+	assert_int_equal(s->changes, ENROLL_ISSUED_MAX);
+	new_token(s); /* whoever asks for another one is not kept waiting */
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200);
+	s->now.mono_ms += ENROLL_ISSUED_MS + 1;
+	assert_int_equal(renew(s, &(struct renewal){0}), 200);
+}
+
 static void renewal_is_for_the_same_device_and_key(void **state)
 {
 	struct scene *s = *state;
@@ -481,6 +498,7 @@ int main(void)
 		T(ten_thousand_guesses_do_not_get_in),
 		T(malformed_requests_are_refused),
 		T(a_live_device_renews_also_when_expired),
+		T(a_device_in_a_loop_is_slowed),
 		T(renewal_is_for_the_same_device_and_key),
 		T(nothing_is_dated_by_a_wrong_clock),
 		T(a_removed_device_never_renews),
