@@ -123,8 +123,7 @@ static void delete_user(struct api_call *q)
 	struct err e = {0};
 	if (!find_user(q, &u))
 		return;
-	auth_end_user(q->c->auth, u.id);
-	int rc = users_remove(q->c->db, u.id, &e);
+	int rc = auth_remove_user(q->c->auth, u.id, &e);
 	api_audit(q, "user.remove", u.name, rc == 0 ? "ok" : e.text);
 	if (rc < 0)
 		api_fail_err(q, rc, &e);

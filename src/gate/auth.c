@@ -233,6 +233,19 @@ void auth_end_user(struct auth *a, int64_t user_id)
 	say_failed(sessions_remove_user(a->o.db, user_id, 0, &e), &e);
 }
 
+int auth_remove_user(struct auth *a, int64_t user_id, struct err *e)
+{
+	struct session *list = NULL;
+	size_t n = 0;
+	int rc = sessions_list(a->o.db, user_id, &list, &n, e);
+	if (rc >= 0)
+		rc = users_remove(a->o.db, user_id, e);
+	for (size_t i = 0; rc >= 0 && i < n; i++)
+		a->o.notify.session_drop(a->o.notify.ctx, list[i].cookie_sha256);
+	free_secret(list, n * sizeof(*list));
+	return rc < 0 ? rc : 0;
+}
+
 int auth_session_of(struct auth *a, const struct ask *ask, struct session *s, struct user *u)
 {
 	uint8_t hash[32];

@@ -40,6 +40,8 @@ void auth_touched(struct auth *a, const uint8_t hash[32]);
 void auth_host_removed(struct auth *a, const char *host);
 /* A person's sessions end everywhere (removed, disabled, or their devices changed). */
 void auth_end_user(struct auth *a, int64_t user_id);
+/* Remove a person and all their sessions; what users_remove() refuses leaves these as they are. */
+int auth_remove_user(struct auth *a, int64_t user_id, struct err *e);
 /* A one-time link for a person's first or new password (3 days); `u` NULL: for the first
  * administrator (1 hour; -EEXIST once there is one). */
 int auth_make_link(struct auth *a, const struct user *u, char *out, size_t size, struct err *e);

@@ -130,6 +130,18 @@ static void every_call_refuses_who_may_not(void **state)
 	}
 }
 
+static void a_refused_removal_ends_no_session(void **state)
+{
+	struct admin_lab *l = *state;
+	struct ask_question q = {.kind = ASK_BASE, .method = "GET", .target = "/api/v1/status"};
+	json_decref(admin_api(l, "DELETE", "/api/v1/users/admin", NULL, 409)); /* the last one */
+	q.cookie = ADMIN_COOKIE;
+	assert_int_equal(status_of(l, &q), 200);
+	json_decref(admin_api(l, "DELETE", "/api/v1/users/user", NULL, 200));
+	q.cookie = USER_COOKIE;
+	assert_int_equal(status_of(l, &q), 401);
+}
+
 /* ---- bodies ---- */
 
 static void bodies_are_read_strictly(void **state)
@@ -399,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(only_admins_reach_the_api),
 		T(every_call_refuses_who_may_not),
+		T(a_refused_removal_ends_no_session),
 		T(bodies_are_read_strictly),
 		T(a_device_is_paired_seen_and_removed),
 		T(a_removed_device_leaves_certificates_and_dns),
