@@ -104,6 +104,9 @@ static void show_cert(const json_t *c)
 		printf("valid until %s (%s), renewal %s\n", when(number_of(c, "not_after"), until),
 			how_far(number_of(c, "not_after"), left),
 			when(number_of(c, "next_renewal"), renew));
+	else if (number_of(c, "not_after"))
+		printf("expired on %s by this machine's clock\n",
+			when(number_of(c, "not_after"), until));
 	else
 		printf("%s\n", strcmp(text_of(c, "state"), "ordered") == 0 ? "ordered, on its way"
 									   : "not there yet");

@@ -194,6 +194,8 @@ def in_1970_nothing_is_ordered_and_all_is_served(b):
 
 def in_2038_nothing_is_ordered_and_all_is_served(b):
     wrong_clock(b, "2038-01-19 03:14:00")
+    text = b.ctl_run("certs").stdout
+    check("expired on" in text and "not there yet" not in text, text)
 
 
 def with_the_right_clock_nothing_has_changed(b):
