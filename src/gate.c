@@ -191,6 +191,7 @@ static void prepare_process(void)
 	prctl(PR_SET_NAME, "lanthorn-gate", 0, 0, 0); /* started as /proc/self/exe */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
+	xalloc_give_back();
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);

@@ -5,6 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#define GIVE_BACK_FROM (1 << 20) /* bytes */
 
 static void *alive(void *p)
 {
@@ -26,6 +31,14 @@ void *xrealloc(void *p, size_t n, size_t size)
 		alive(NULL);
 	size_t total = n * size;
 	return alive(realloc(p, total ? total : 1));
+}
+
+void xalloc_give_back(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, GIVE_BACK_FROM);
+	mallopt(M_TRIM_THRESHOLD, GIVE_BACK_FROM);
+#endif
 }
 
 char *xstrdup(const char *s)

@@ -12,6 +12,11 @@ char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull, 
 char *xasprintf(const char *fmt, ...)
 	__attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
 
+/* Let large blocks go back to the system when they are freed. glibc by itself would keep tens of MiB
+ * for good once a password was hashed: it raises its thresholds to the largest block ever freed.
+ * Call at the start, before there are threads. */
+void xalloc_give_back(void);
+
 /* Overwrite, then free. NULL is accepted. */
 void free_secret(void *p, size_t n);
 void free_secret_str(char *s);
