@@ -17,7 +17,6 @@
 #include "worker/choose.h"
 #include "worker/worker_int.h"
 
-#define HANDSHAKE_MS 10000u
 #define EXPORTER_LABEL "EXPORTER-lanthorn-enrol-1"
 
 struct conn {
@@ -190,7 +189,7 @@ void conns_accept(void *ctx, int fd)
 	list_push_back(&w->conns, &c->node);
 	w->n_conns++;
 	if (d->door == DOOR_TLS)
-		c->stream = tls_accept(w->o.loop, fd, w->o.tls, HANDSHAKE_MS, &conn_cb, c);
+		c->stream = tls_accept(w->o.loop, fd, w->o.tls, w->limits.head_ms, &conn_cb, c);
 	else
 		c->stream = stream_from_fd(w->o.loop, fd, &conn_cb, c);
 }
