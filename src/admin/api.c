@@ -67,6 +67,9 @@ void api_fail_err(struct api_call *q, int rc, const struct err *e)
 	else if (rc == -ENOSPC)
 		api_fail(
 			q, 507, "disk_full", why, "Free space on the gateway's disk and try again");
+	else if (rc == -EROFS || rc == -EIO)
+		api_fail(q, 500, "disk", why,
+			"Check the gateway's disk: what was asked for could not be written");
 	else
 		api_fail(q, 500, "internal", why, "See `lanthornctl logs`");
 }
