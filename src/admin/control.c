@@ -183,10 +183,12 @@ static void on_changed(void *ctx)
 	control_put_snapshot(ctx, false);
 }
 
-static void on_enrolled(void *ctx, const char *device)
+static void on_enrolled(void *ctx, const char *device, bool replaced)
 {
-	(void)device;
-	control_put_snapshot(ctx, false);
+	struct control *c = ctx;
+	control_put_snapshot(c, false);
+	if (replaced)
+		c->notify.device_cut(c->notify.ctx, device);
 }
 
 static void on_addresses(void *ctx)

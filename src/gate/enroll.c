@@ -156,11 +156,30 @@ static bool proof_is_right(
 	return right;
 }
 
-/* Bind, issue and remember in one transaction. 0, -EEXIST for another key, or negative. */
+/* Pairing anew with another key takes the name from whoever had it. How many died, or negative. */
+static int revoke_other_keys(struct enroll *n, const struct enroll_request *r, struct err *e)
+{
+	struct device_cert *all = NULL;
+	size_t count = 0;
+	int died = 0, rc = devices_certs(n->o.db, &all, &count, e);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (strcmp(all[i].device, r->facts.device) != 0 ||
+			memcmp(all[i].spki_sha256, r->facts.spki_sha256, 32) == 0)
+			continue;
+		rc = devices_cert_revoke(n->o.db, all[i].serial, e);
+		died++;
+	}
+	free(all);
+	return rc < 0 ? rc : died;
+}
+
+/* Bind, issue and remember in one transaction. How many certificates under other keys died with it,
+ * -EEXIST for another key under this token, or negative. */
 static int admit(struct enroll *n, const struct enroll_request *r, const struct device_token *t,
 	const struct certs_time *now, struct ca_issued *out)
 {
 	struct err e = {0};
+	int died = 0;
 	int rc = db_begin(n->o.db, &e);
 	if (rc < 0)
 		goto out;
@@ -170,8 +189,10 @@ static int admit(struct enroll *n, const struct enroll_request *r, const struct 
 		if (rc == -EEXIST)
 			rc = -EIO;
 	}
-	if (rc == 0 && (rc = db_commit(n->o.db, &e)) == 0)
-		return 0;
+	if (rc == 0)
+		rc = died = revoke_other_keys(n, r, &e);
+	if (rc >= 0 && (rc = db_commit(n->o.db, &e)) == 0)
+		return died;
 	db_rollback(n->o.db);
 	buf_done(&out->der);
 out:
@@ -220,9 +241,9 @@ static void judge(struct enroll *n, struct ask *a, const struct enroll_request *
 	limit_clear(n->addrs, addr);
 	limit_clear(n->devices, r->facts.device);
 	limit_failed(n->issued, r->facts.device, now->mono_ms);
-	audit(n, now->unix_s, r->facts.device, "ok");
+	audit(n, now->unix_s, r->facts.device, rc ? "ok, in place of another key" : "ok");
 	log_info(AREA, "enrolled", "device", r->facts.device, "serial", c.serial, "peer", a->peer);
-	n->o.changed(n->o.ctx, r->facts.device);
+	n->o.changed(n->o.ctx, r->facts.device, rc > 0);
 	/* The answer names the device, the SNI here was that of enrolment. */
 	snprintf(a->host, sizeof(a->host), "%s." CA_LINK_ZONE, r->facts.device);
 	answer(n, a, &c, now->unix_s);
@@ -326,7 +347,7 @@ static void renew_with(struct enroll *n, struct ask *a, const struct enroll_requ
 		refuse(a, 500, "the gateway could not write that down; try again");
 	} else {
 		log_info(AREA, "renewed", "device", r->facts.device, "serial", c.serial);
-		n->o.changed(n->o.ctx, r->facts.device);
+		n->o.changed(n->o.ctx, r->facts.device, false);
 		answer(n, a, &c, now->unix_s);
 	}
 	buf_done(&c.der);

@@ -2,6 +2,7 @@
  * the device's certificate and its renewal (device-agent/PROTOCOL.md). Control thread only. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -23,7 +24,9 @@ struct enroll;
 struct enroll_opts {
 	struct db *db;                                  /* kept */
 	struct ca *ca;                                  /* kept */
-	void (*changed)(void *ctx, const char *device); /* a serial more lives: make a snapshot */
+	/* A serial more lives: make a snapshot. `replaced`: others of the device died, because it came
+	 * with another key: cut what runs. */
+	void (*changed)(void *ctx, const char *device, bool replaced);
 	void *ctx;
 };
 

@@ -433,32 +433,33 @@ void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *o
 	loop_add_open(loop, &s->open);
 }
 
-static void name_peer(struct stream *s)
+uint16_t stream_peer_of(int fd, char addr[46])
 {
 	struct sockaddr_storage ss;
 	socklen_t n = sizeof(ss);
-	str_copy(s->addr, sizeof(s->addr), "local");
-	if (getpeername(s->fd, (struct sockaddr *)&ss, &n) < 0)
-		return;
+	str_copy(addr, 46, "local");
+	if (getpeername(fd, (struct sockaddr *)&ss, &n) < 0)
+		return 0;
 	if (ss.ss_family == AF_INET) {
 		struct sockaddr_in *a = (struct sockaddr_in *)&ss;
-		inet_ntop(AF_INET, &a->sin_addr, s->addr, sizeof(s->addr));
-		s->port = ntohs(a->sin_port);
-	} else if (ss.ss_family == AF_INET6) {
-		struct sockaddr_in6 *a = (struct sockaddr_in6 *)&ss;
-		if (IN6_IS_ADDR_V4MAPPED(&a->sin6_addr))
-			inet_ntop(AF_INET, &a->sin6_addr.s6_addr[12], s->addr, sizeof(s->addr));
-		else
-			inet_ntop(AF_INET6, &a->sin6_addr, s->addr, sizeof(s->addr));
-		s->port = ntohs(a->sin6_port);
+		inet_ntop(AF_INET, &a->sin_addr, addr, 46);
+		return ntohs(a->sin_port);
 	}
+	if (ss.ss_family != AF_INET6)
+		return 0;
+	struct sockaddr_in6 *a = (struct sockaddr_in6 *)&ss;
+	if (IN6_IS_ADDR_V4MAPPED(&a->sin6_addr))
+		inet_ntop(AF_INET, &a->sin6_addr.s6_addr[12], addr, 46);
+	else
+		inet_ntop(AF_INET6, &a->sin6_addr, addr, 46);
+	return ntohs(a->sin6_port);
 }
 
 void stream_attach(struct stream *s, int fd)
 {
 	int on = 1;
 	s->fd = fd;
-	name_peer(s);
+	s->port = stream_peer_of(fd, s->addr);
 	if (s->port)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	int rc = uv_poll_init(loop_uv(s->loop), &s->poll, fd);

@@ -76,6 +76,8 @@ struct loop *stream_loop(const struct stream *s);
 /* "192.168.1.7" and port; "local" and 0 for a Unix socket. Valid for the stream's life. */
 const char *stream_peer_addr(const struct stream *s);
 uint16_t stream_peer_port(const struct stream *s);
+/* The same of a descriptor: the address into addr[46], the port returned. Any thread. */
+uint16_t stream_peer_of(int fd, char addr[46]);
 /* NULL unless TLS is open. Valid for the stream's life. */
 const struct tls_info *stream_tls(const struct stream *s);
 /* Bytes moved on the wire since open, both ways: for "as long as bytes move". */

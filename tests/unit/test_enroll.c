@@ -28,14 +28,15 @@ struct scene {
 	struct token token; /* for "tv" */
 	EVP_PKEY *key;
 	struct buf csr;
-	unsigned changes;
+	unsigned changes, replaced;
 };
 
-static void on_changed(void *ctx, const char *device)
+static void on_changed(void *ctx, const char *device, bool replaced)
 {
 	struct scene *s = ctx;
 	assert_string_equal(device, "tv");
 	s->changes++;
+	s->replaced += replaced;
 }
 
 static void new_token(struct scene *s)
@@ -231,8 +232,28 @@ static void the_first_key_has_the_token(void **state)
 	assert_int_equal(live(s, NULL), 1);
 	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200);
 	assert_int_equal(live(s, NULL), 2);
+	assert_int_equal(s->replaced, 0);
+	new_token(s);
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200); /* paired again, same device */
+	assert_int_equal(live(s, NULL), 3);
+	assert_int_equal(s->replaced, 0);
+	buf_done(&csr);
+	EVP_PKEY_free(key);
+}
+
+static void pairing_with_another_key_takes_the_name_from_the_first(void **state)
+{
+	struct scene *s = *state;
+	struct buf csr = BUF_INIT(CA_CSR_MAX);
+	EVP_PKEY *key = lab_key("P-256");
+	lab_device_csr(&csr, key, "tv");
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200);
+	assert_int_equal(enrol(s, &(struct attempt){0}, NULL), 200);
+	assert_int_equal(live(s, NULL), 2);
 	new_token(s);
 	assert_int_equal(enrol(s, &(struct attempt){.csr = &csr}, NULL), 200);
+	assert_int_equal(live(s, NULL), 1);
+	assert_int_equal(s->replaced, 1);
 	buf_done(&csr);
 	EVP_PKEY_free(key);
 }
@@ -491,6 +512,7 @@ int main(void)
 		T(the_right_proof_gets_a_certificate),
 		T(nothing_else_gets_one),
 		T(the_first_key_has_the_token),
+		T(pairing_with_another_key_takes_the_name_from_the_first),
 		T(enrolments_are_on_record_with_their_time),
 		T(an_expired_or_replaced_token_is_refused),
 		T(a_removed_device_cannot_enrol),
