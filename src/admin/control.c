@@ -207,6 +207,7 @@ static int open_store(struct control *c, struct err *e)
 {
 	char *dir = path_in(c, ""), *db = path_in(c, "gate.db"), *ca = path_in(c, "device-ca.pem");
 	int rc = dir_make(dir, 0700, e);
+	dir_sweep(dir);
 	if (rc == 0)
 		rc = db_open(&c->db, db, DB_GATE, e);
 	if (rc == 0)

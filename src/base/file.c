@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+
+#define TMP_END ".tmp~"
 
 static int read_all(int fd, const char *path, struct buf *out, struct err *e)
 {
@@ -105,7 +108,7 @@ static int write_all(int fd, const char *p, size_t n)
 int file_write_durable(const char *path, const void *p, size_t n, mode_t mode, struct err *e)
 {
 	char tmp[PATH_MAX];
-	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.XXXXXX.tmp~", path) >= sizeof(tmp))
+	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.XXXXXX" TMP_END, path) >= sizeof(tmp))
 		return err_set(e, -ENAMETOOLONG, "%s: path too long", path);
 	int fd = mkostemps(tmp, 5, O_CLOEXEC);
 	if (fd < 0)
@@ -127,6 +130,21 @@ int file_remove_durable(const char *path, struct err *e)
 	if (unlink(path) < 0)
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "cannot remove %s", path);
 	return sync_dir_of(path, e);
+}
+
+static int sweep_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	size_t n = strlen(path), k = strlen(TMP_END);
+	(void)st;
+	(void)at;
+	if (kind == FTW_F && n > k && !strcmp(path + n - k, TMP_END))
+		unlink(path);
+	return 0;
+}
+
+void dir_sweep(const char *path)
+{
+	nftw(path, sweep_one, 8, FTW_PHYS | FTW_MOUNT);
 }
 
 int dir_make(const char *path, mode_t mode, struct err *e)

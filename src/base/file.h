@@ -19,5 +19,8 @@ int file_read_secret(const char *path, struct buf *out, struct err *e);
 int file_write_durable(const char *path, const void *p, size_t n, mode_t mode, struct err *e);
 /* Remove and fsync the directory; a missing file is no error. */
 int file_remove_durable(const char *path, struct err *e);
+/* Remove what a crash in file_write_durable left in `path` and below. Only for a folder that
+ * nobody else writes to now. */
+void dir_sweep(const char *path);
 /* mkdir -p with `mode` for what is made. */
 int dir_make(const char *path, mode_t mode, struct err *e);

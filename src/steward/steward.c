@@ -248,6 +248,7 @@ static int open_state(struct steward *s, struct err *e)
 	int rc = dir_make(s->state_dir, 0700, e);
 	if (!rc)
 		rc = dir_make(s->run_dir, 0700, e);
+	dir_sweep(s->state_dir);
 	if (!rc)
 		rc = db_open(&s->tools.db, path, DB_STEWARD, e);
 	free(path);

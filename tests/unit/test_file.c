@@ -155,6 +155,26 @@ static void folders_are_made_with_their_parents(void **state)
 	assert_int_equal(dir_make(path_of("plain/x"), 0700, &e), -ENOTDIR);
 }
 
+static void a_sweep_takes_only_what_a_crash_left(void **state)
+{
+	(void)state;
+	assert_int_equal(dir_make(path_of("sub/deep"), 0700, NULL), 0);
+	const char *const all[] = {
+		"a.pem", "a.pem.x1.tmp~", "sub/b.x2.tmp~", "sub/deep/c.x3.tmp~", "tmp~"};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		FILE *f = fopen(path_of(all[i]), "we");
+		assert_non_null(f);
+		fclose(f);
+	}
+	assert_int_equal(symlink("/etc", path_of("out.tmp~")), 0);
+	dir_sweep(dir);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		assert_int_equal(access(path_of(all[i]), F_OK) == 0, !strstr(all[i], ".x"));
+	assert_int_equal(access(path_of("out.tmp~"), F_OK), 0);
+	assert_int_equal(access("/etc", F_OK), 0);
+	dir_sweep(path_of("nowhere"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +185,8 @@ int main(void)
 			a_file_larger_than_the_cap_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_private_files_are_secrets, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_regular_files_are_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_sweep_takes_only_what_a_crash_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(removing_twice_is_no_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			folders_are_made_with_their_parents, setup, teardown),
