@@ -76,7 +76,7 @@ static void place_fds(struct child *c)
 	close_from(PARENT_FD_PEER + (int)c->n_fds);
 }
 
-static _Noreturn void run_child(struct parent *p, struct child *c)
+static _Noreturn void run_child(struct parent *p, struct child *c, pid_t parent)
 {
 	struct rlimit none = {0, 0};
 	sigprocmask(SIG_UNBLOCK, &p->signals, NULL);
@@ -85,6 +85,8 @@ static _Noreturn void run_child(struct parent *p, struct child *c)
 		child_fail("cannot change to its own user");
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(0); /* it died before it could be told */
 	setrlimit(RLIMIT_CORE, &none);
 	umask(077);
 	execv(c->argv[0], (char *const *)c->argv);
@@ -93,9 +95,9 @@ static _Noreturn void run_child(struct parent *p, struct child *c)
 
 static void start_child(struct parent *p, struct child *c)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	if (pid == 0)
-		run_child(p, c);
+		run_child(p, c, parent);
 	if (pid < 0) {
 		log_error("parent", "cannot start", "process", c->name, "why", strerror(errno));
 		c->restart_at_ms = clock_mono_ms() + RESTART_MAX_MS;

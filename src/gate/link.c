@@ -15,6 +15,7 @@
 
 #define DEAD_PEER_MS 30000u
 #define USED_IDLE_MS 30000u
+#define HOLD_MAX 14u /* an agent has 16 at most: two are left for requests (decision 3) */
 
 struct device_links {
 	struct link_table *table;
@@ -88,6 +89,7 @@ static struct device_links *links_of(struct link_table *t, const char *device)
 		.on_need = on_need,
 		.on_count = on_count,
 		.ctx = d,
+		.hold_max = HOLD_MAX,
 		.idle_close_ms = USED_IDLE_MS};
 	d->pool = pool_new(&o);
 	map_put(t->devices, device, d);
@@ -111,6 +113,10 @@ void link_add(struct link_table *t, const char *device, struct stream *s)
 		refuse(s);
 		return;
 	}
+	/* Two places at once is what a stolen key looks like; a device that moved looks so for a moment. */
+	if (pool_count(d->pool) && strcmp(d->peer, stream_peer_addr(s)) != 0)
+		log_warn("gate/link", "one device links from two addresses", "device", device, "first",
+			d->peer, "second", stream_peer_addr(s));
 	str_copy(d->peer, sizeof(d->peer), stream_peer_addr(s));
 	stream_dead_peer_timeout(s, DEAD_PEER_MS);
 	pool_add(d->pool, s);

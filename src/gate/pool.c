@@ -16,14 +16,14 @@ struct member {
 	struct pool *pool;
 	struct client *client;
 	struct timer idle_close;
-	bool idle;
+	bool idle, held; /* held: by an upgrade or event stream */
 };
 
 struct pool {
 	struct pool_opts o;
 	struct list idle, busy, waiting;
 	struct list refused; /* too many waited; to be told on the next turn */
-	unsigned n, n_idle, n_waiting;
+	unsigned n, n_idle, n_waiting, n_held;
 	unsigned n_dropped; /* used ones closed for who waits, and not yet replaced */
 	struct timer turn;
 	bool closing;
@@ -116,10 +116,19 @@ static void soon(struct pool *p)
 		timer_arm(&p->turn, 0);
 }
 
+static void let_go(struct member *m)
+{
+	if (m->held)
+		m->pool->n_held--;
+	m->held = false;
+}
+
 static void set_idle(struct member *m, bool idle)
 {
 	struct pool *p = m->pool;
 	list_remove(&m->node);
+	if (idle)
+		let_go(m);
 	if (m->idle != idle)
 		p->n_idle = idle ? p->n_idle + 1 : p->n_idle - 1;
 	m->idle = idle;
@@ -147,6 +156,7 @@ static void on_closed(void *ctx, struct client *c, const struct err *why)
 	(void)why;
 	if (m->idle)
 		p->n_idle--;
+	let_go(m);
 	list_remove(&m->node);
 	timer_cancel(&m->idle_close);
 	free(m);
@@ -203,6 +213,8 @@ static unsigned count_spares(const struct pool *p)
 
 static struct member *pick(struct pool *p, const struct pool_want *w)
 {
+	if (w->hold && p->o.hold_max && p->n_held >= p->o.hold_max)
+		return NULL;
 	if (w->hold && p->n > 1 && count_spares(p) < 2)
 		return NULL;
 	list_each(at, &p->idle)
@@ -225,6 +237,8 @@ static bool hand_out_one(struct pool *p)
 			continue;
 		want_end(w);
 		set_idle(m, false);
+		m->held = w->hold;
+		p->n_held += w->hold;
 		w->fn(w, m->client, NULL);
 		return true;
 	}

@@ -23,6 +23,8 @@ struct pool_opts {
 	/* The number of connections changed. */
 	void (*on_count)(void *ctx, unsigned n);
 	void *ctx;
+	/* Most connections that wants with `hold` may have at once; 0: no such limit. */
+	unsigned hold_max;
 	uint64_t idle_close_ms; /* close a used connection idle for so long; 0: keep */
 	bool close_unused;	/* and those that no request has used, too */
 };

@@ -16,6 +16,7 @@
 #include "net/tls.h"
 
 #define UPSTREAM_CONNS_MAX 32u
+#define HOLD_MAX (UPSTREAM_CONNS_MAX - 2)
 
 struct upstream_table {
 	struct upstream_opts o;
@@ -159,6 +160,7 @@ static struct origin *origin_new(struct upstream_table *t, struct route *r)
 		.loop = t->o.loop,
 		.on_need = on_need,
 		.ctx = o,
+		.hold_max = HOLD_MAX,
 		.idle_close_ms = t->o.idle_ms,
 		/* Dialled for one who gave up: a device that went away since would swallow a POST. */
 		.close_unused = true};

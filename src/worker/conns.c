@@ -7,9 +7,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "gate/ask.h"
+#include "gate/limit.h"
 #include "gate/link.h"
 #include "gate/pages.h"
 #include "net/dial.h"
@@ -17,6 +19,7 @@
 #include "worker/choose.h"
 #include "worker/worker_int.h"
 
+#define PEER_CONNS_MIN 16u
 #define EXPORTER_LABEL "EXPORTER-lanthorn-enrol-1"
 
 struct conn {
@@ -25,11 +28,20 @@ struct conn {
 	struct http_conn *http; /* NULL until served, and again when it ended */
 	struct stream *stream;  /* NULL once somebody else owns it */
 	struct http_server_opts opts;
+	struct peer *peer;      /* NULL for the API's door */
 	enum door door;
 	uint8_t exporter[32];
 	bool has_exporter;
 	char host[254]; /* agents: the SNI */
 };
+
+static void peer_leaves(struct worker *w, struct peer *p)
+{
+	if (!p || --p->n)
+		return;
+	map_remove(w->peers, p->key);
+	free(p);
+}
 
 static void conn_free(struct conn *c)
 {
@@ -39,6 +51,7 @@ static void conn_free(struct conn *c)
 		free(c);
 		return;
 	}
+	peer_leaves(w, c->peer);
 	w->n_conns--;
 	w->full_said = w->full_said && w->n_conns + w->conns_max / 10 > w->conns_max;
 	free(c);
@@ -174,20 +187,47 @@ static bool has_room(struct worker *w)
 	return false;
 }
 
+/* One host must not take all the room: it gets an eighth. NULL when it has that already. */
+static struct peer *peer_enters(struct worker *w, int fd)
+{
+	char addr[46], key[46];
+	unsigned most = w->conns_max / 8 > PEER_CONNS_MIN ? w->conns_max / 8 : PEER_CONNS_MIN;
+	stream_peer_of(fd, addr);
+	limit_key_of_addr(key, addr);
+	struct peer *p = map_get(w->peers, key);
+	if (!p) {
+		p = xcalloc(1, sizeof(*p));
+		str_copy(p->key, sizeof(p->key), key);
+		map_put(w->peers, key, p);
+	}
+	if (p->n < most) {
+		p->n++;
+		return p;
+	}
+	if (!p->full_said)
+		log_warn("worker/conns", "one address has all the connections it may have", "peer",
+			addr, "limit", LOG_NUM(most));
+	p->full_said = true;
+	return NULL;
+}
+
 void conns_accept(void *ctx, int fd)
 {
 	struct door_ctx *d = ctx;
 	struct worker *w = d->worker;
+	struct peer *peer = NULL;
 	/* The API's door stays open when the house is full: it is how people look what is wrong. */
-	if (d->door != DOOR_API && !has_room(w)) {
+	if (d->door != DOOR_API && (!has_room(w) || !(peer = peer_enters(w, fd)))) {
 		close(fd);
 		return;
 	}
 	struct conn *c = xcalloc(1, sizeof(*c));
+	c->peer = peer;
 	c->worker = w;
 	c->door = d->door;
 	list_push_back(&w->conns, &c->node);
-	w->n_conns++;
+	if (++w->n_conns > w->conns_peak)
+		w->conns_peak = w->n_conns;
 	if (d->door == DOOR_TLS)
 		c->stream = tls_accept(w->o.loop, fd, w->o.tls, w->limits.head_ms, &conn_cb, c);
 	else

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/xalloc.h"
 #include "gate/link.h"
 #include "gate/session.h"
@@ -17,11 +18,16 @@
 #include "worker/worker_int.h"
 
 #define SWEEP_MS 10000u
+#define CROWD 256u
 
 static void on_sweep(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, sweep);
 	session_table_sweep(w->router.sessions, clock_unix());
+	if (w->conns_peak > w->n_conns + CROWD) {
+		xalloc_give_back(); /* what a crowd left */
+		w->conns_peak = w->n_conns;
+	}
 	timer_arm(&w->sweep, SWEEP_MS);
 }
 
@@ -46,6 +52,7 @@ struct worker *worker_new(const struct worker_opts *o)
 	w->limits = limits_of(o->conf);
 	w->conns_max = o->conf->limits.connections;
 	list_init(&w->conns);
+	w->peers = map_new();
 	struct upstream_opts u = {.loop = o->loop,
 		.connect_ms = o->conf->limits.upstream_connect_ms,
 		.idle_ms = o->conf->limits.upstream_idle_ms};
@@ -144,6 +151,7 @@ void worker_free(struct worker *w)
 	link_table_free(w->router.links);
 	upstream_table_free(w->router.upstreams);
 	session_table_free(w->router.sessions);
+	map_free(w->peers, free);
 	snapshot_unref(w->router.snap);
 	tls_server_unref(w->o.tls);
 	conf_unref(w->o.conf);

@@ -27,10 +27,18 @@ struct worker {
 	unsigned n_doors;
 	struct list conns;
 	unsigned n_conns, conns_max;
+	unsigned conns_peak; /* since memory was last given back */
+	struct map *peers;   /* address (IPv6: its /64) → struct peer */
 	bool full_said;
 	struct timer sweep, drain;
 	void (*drained)(void *ctx);
 	void *drained_ctx;
+};
+
+struct peer {
+	unsigned n; /* connections that are not links */
+	bool full_said;
+	char key[46];
 };
 
 /* An accepted descriptor; an accept_fn, `ctx` is a struct door_ctx. */

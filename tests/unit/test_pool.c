@@ -215,6 +215,31 @@ static void an_upgrade_leaves_the_last_spare(void **state)
 }
 
 /* What the origin closed, or what is being closed, is no spare. */
+static void upgrades_leave_two_of_what_an_agent_may_have(void **state)
+{
+	(void)state;
+	struct far f[6];
+	struct want w[4];
+	struct pool *p = pool_new(&(struct pool_opts){.loop = rig_loop, .hold_max = 2});
+	for (int i = 0; i < 6; i++)
+		add(p, &f[i]);
+	for (int i = 0; i < 2; i++) {
+		take(p, &w[i], false, true);
+		UNTIL(w[i].called);
+	}
+	take(p, &w[2], false, true); /* four are idle, yet not for this one */
+	rig_turns(5);
+	assert_int_equal(w[2].called, 0);
+	take(p, &w[3], false, false);
+	UNTIL(w[3].called);
+	client_close(w[0].client); /* an upgrade ends: the next may begin */
+	UNTIL(w[2].called);
+	pool_free(p);
+	rig_turns(5);
+	for (int i = 0; i < 6; i++)
+		far_done(&f[i]);
+}
+
 static void a_dead_idle_connection_is_not_counted_as_a_spare(void **state)
 {
 	(void)state;
@@ -335,6 +360,7 @@ int main(void)
 		RIG_TEST(a_fresh_want_waits_for_a_connection_that_nobody_used),
 		RIG_TEST(one_fresh_want_costs_one_used_connection),
 		RIG_TEST(an_upgrade_leaves_the_last_spare),
+		RIG_TEST(upgrades_leave_two_of_what_an_agent_may_have),
 		RIG_TEST(a_dead_idle_connection_is_not_counted_as_a_spare),
 		RIG_TEST(the_65th_waiting_is_refused_at_once),
 		RIG_TEST(a_pool_that_ends_tells_everybody_once),
