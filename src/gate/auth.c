@@ -426,6 +426,7 @@ int auth_new(struct auth **out, const struct auth_opts *o, struct err *e)
 	a->codes = codes_new();
 	a->by_pair = limit_new(&(struct limit_opts){5, 300000, 4096});
 	a->by_addr = limit_new(&(struct limit_opts){20, 900000, 4096});
+	a->links_by_addr = limit_new(&(struct limit_opts){20, 900000, 4096});
 	a->by_account = limit_new(&(struct limit_opts){50, 900000, 4096});
 	int rc = hasher_start(&a->hasher, o->loop, e);
 	if (rc == 0)
@@ -449,6 +450,7 @@ void auth_free(struct auth *a)
 	codes_free(a->codes);
 	limit_free(a->by_pair);
 	limit_free(a->by_addr);
+	limit_free(a->links_by_addr);
 	limit_free(a->by_account);
 	conf_unref(a->o.conf);
 	free(a);

@@ -250,7 +250,7 @@ static int find_link(struct auth *a, struct ask *ask, const char *token, struct 
 	struct keys k;
 	keys_of(&k, "", ask->peer);
 	sha256(hash, token, strlen(token));
-	int rc = limit_wait_s(a->by_addr, k.addr, clock_mono_ms()) ? -EAGAIN : 0;
+	int rc = limit_wait_s(a->links_by_addr, k.addr, clock_mono_ms()) ? -EAGAIN : 0;
 	if (rc == 0)
 		rc = invites_find(a->o.db, hash, clock_unix(), inv, NULL);
 	if (rc == 0 && (inv->kind == INVITE_SETUP) != is_setup(ask))
@@ -258,7 +258,7 @@ static int find_link(struct auth *a, struct ask *ask, const char *token, struct 
 	if (rc == 0)
 		return 0;
 	if (rc == -ENOENT)
-		limit_failed(a->by_addr, k.addr, clock_mono_ms());
+		limit_failed(a->links_by_addr, k.addr, clock_mono_ms());
 	auth_page_plain(a, ask, rc == -EAGAIN ? 429 : 410, &stale);
 	return rc;
 }

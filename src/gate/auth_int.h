@@ -21,6 +21,8 @@ struct auth {
 	struct hasher *hasher;
 	struct codes *codes;
 	struct limit *by_pair, *by_addr, *by_account;
+	/* Wrong one-time links, apart: any web page can make a browser open such a link. */
+	struct limit *links_by_addr;
 	struct list works; /* password work under way */
 	struct timer sweep;
 };

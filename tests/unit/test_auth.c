@@ -86,6 +86,9 @@ static void expired_and_invented_links_are_refused(void **state)
 	snprintf(link, sizeof(link), "/setup?token=%s", token);
 	ask_base("GET", link, NULL, NULL, &a);
 	assert_int_equal(a.status, 429);
+	/* any page can make a browser do that: signing in must not suffer */
+	ask_base("POST", "/signin", "user=nobody&password=x", NULL, &a);
+	assert_int_equal(a.status, 403);
 }
 
 static void a_new_password_ends_what_was_open(void **state)
