@@ -20,7 +20,7 @@ list_files() {
 # Reads lines "file:line:#include …"; prints "includes:" and "homes:" violations.
 check_includes() {
 	awk -v libc="aio arpa/ asm/ assert byteswap ctype dirent dlfcn endian err errno execinfo \
-fcntl fenv float fnmatch getopt glob grp ifaddrs inttypes iso646 langinfo libgen limits link \
+fcntl fenv float fnmatch ftw getopt glob grp ifaddrs inttypes iso646 langinfo libgen limits link \
 linux/ locale malloc math mntent net/ netdb netinet/ netpacket/ poll pthread pwd regex resolv \
 sched semaphore setjmp shadow signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio \
 stdlib stdnoreturn string strings sys/ syslog termios threads time ucontext unistd utime wchar \
