@@ -166,7 +166,7 @@ refused() { # MESSAGE LINE…
 	printf '%s\n' "$@" >>"$root/etc/config/lanthorn"
 	code=0
 	convert >"$folder/out" 2>"$folder/why" || code=$?
-	if same 78 $code && grep -qF "/etc/config/lanthorn: $message" "$folder/why"; then return; fi
+	if same 78 "$code" && grep -qF "/etc/config/lanthorn: $message" "$folder/why"; then return; fi
 	cat "$folder/why"
 	return 1
 }
