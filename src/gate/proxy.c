@@ -85,7 +85,7 @@ static void on_silence(struct timer *t)
 
 static void something_moved(struct proxy *p)
 {
-	if (p->idle_ms && !p->x->responded)
+	if (p->idle_ms && !p->x->responded && !p->tunnel)
 		timer_arm(&p->silence, p->idle_ms);
 }
 

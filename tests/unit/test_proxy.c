@@ -257,6 +257,21 @@ static void an_upgrade_becomes_a_tunnel(void **state)
 	UNTIL(closed && list_empty(&all));
 }
 
+static void a_tunnel_may_be_silent(void **state)
+{
+	(void)state;
+	struct far d;
+	idle_ms = 60;
+	open_tunnel(&d);
+	uint64_t begun = clock_mono_ms();
+	while (clock_mono_ms() - begun < 4 * idle_ms)
+		rig_turn();
+	far_forget(&d);
+	far_say(&browser, "still here");
+	UNTIL(far_has(&d, "still here"));
+	far_done(&d);
+}
+
 static void a_refused_upgrade_passes_through(void **state)
 {
 	(void)state;
@@ -498,6 +513,7 @@ int main(void)
 		PROXY_TEST(a_post_is_tried_again_only_if_nothing_was_sent),
 		PROXY_TEST(a_body_waits_for_the_second_try),
 		PROXY_TEST(an_upgrade_becomes_a_tunnel),
+		PROXY_TEST(a_tunnel_may_be_silent),
 		PROXY_TEST(a_refused_upgrade_passes_through),
 		PROXY_TEST(a_switch_that_nobody_asked_for_is_502),
 		PROXY_TEST(interim_answers_pass_without_what_is_not_theirs),
