@@ -108,7 +108,7 @@ static void become_tunnel(struct proxy *p, struct msg *head)
 		exchange_abort(p->x);
 		return;
 	}
-	exchange_set_idle(p->x, p->tunnel_idle_ms);
+	head_came(p, p->tunnel_idle_ms);
 	exchange_resume(p->x);
 }
 
