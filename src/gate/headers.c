@@ -188,6 +188,7 @@ void headers_to_browser(struct msg *resp)
 		msg_add(resp, "cross-origin-opener-policy", "same-origin");
 	if (!msg_get(resp, "cross-origin-resource-policy"))
 		msg_add(resp, "cross-origin-resource-policy", "same-origin");
+	/* Not less than the origin: the guard tells by it which sibling frames a page. */
 	if (!msg_get(resp, "referrer-policy"))
-		msg_add(resp, "referrer-policy", "same-origin");
+		msg_add(resp, "referrer-policy", "strict-origin-when-cross-origin");
 }

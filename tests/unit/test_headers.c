@@ -139,6 +139,8 @@ static void a_device_cannot_set_what_belongs_to_the_house(void **state)
 		headers_to_browser(m);
 		assert_int_equal(msg_get(m, "set-cookie") != NULL, rows[i].kept);
 		assert_string_equal(msg_get(m, "strict-transport-security"), "max-age=15552000");
+		assert_string_equal(
+			msg_get(m, "referrer-policy"), "strict-origin-when-cross-origin");
 		assert_null(msg_get(m, "alt-svc"));
 		assert_null(msg_get(m, "clear-site-data"));
 		assert_null(msg_get(m, "service-worker-allowed"));
