@@ -47,6 +47,19 @@ function attack(target) {
 		asked('/api/state', { method: 'POST', body: '{"on":true}' })]);
 }
 
+// What a frame of this page shows for `target`: its heading, or "nothing" when the browser was
+// told not to show it.
+async function embed(page, target) {
+	await page.evaluate((url) => new Promise((resolve) => {
+		const frame = document.createElement('iframe');
+		frame.onload = resolve;
+		frame.src = url + '/';
+		document.body.append(frame);
+	}), target);
+	const frame = await (await page.waitForSelector('iframe')).contentFrame();
+	return frame.url().startsWith(target) ? frame.textContent('h1') : 'nothing';
+}
+
 const tests = [
 	['a stranger gets the sign-in page, without a warning', async () => {
 		const page = await desktop.newPage();
@@ -119,6 +132,14 @@ const tests = [
 		equal(atBase[0], 'refused', 'fetch from the gateway');
 		const state = await lamp.evaluate(() => fetch('/api/state').then((a) => a.json()));
 		equal(state.changes, 0, 'changes at the lamp');
+	}],
+	['a page is embedded by the sibling that its owner named, and by no other', async () => {
+		const page = await desktop.newPage();
+		await page.goto(stack.device('screen') + '/');
+		equal(await page.textContent('h1'), 'Screen', 'alone');
+		await page.close();
+		equal(await embed(lamp, stack.device('screen')), 'Screen', 'in the lamp\'s page');
+		equal(await embed(tv, stack.device('screen')), 'nothing', 'in the tv\'s page');
 	}],
 	['the phone signs in, and everything fits its screen', async () => {
 		const page = await signIn(phone);

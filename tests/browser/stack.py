@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A whole LAN for the browser tests: two linked devices with certificates of their own.
+"""A whole LAN for the browser tests: two linked devices with certificates of their own, and one
+without an agent, the screen, which the lamp's page may embed.
 
 Prints one JSON line when all is up; then each line on stdin is a lanthornctl call (JSON list), each
 answered by one JSON line; the end of stdin ends everything. Exit 1 when a program ended badly.
@@ -15,6 +16,12 @@ from web import shown_names  # noqa: E402
 
 
 def bring_up(stack):
+    port = stack.start_device("screen", "Screen")
+    stack.config = f"""devices:
+  - name: screen
+    upstream: http://127.0.0.1:{port}
+    embed_from: [lamp]
+"""
     stack.start_gateway()
     for name, title in (("tv", "Television"), ("lamp", "Lamp")):
         stack.add_device(name, title)
