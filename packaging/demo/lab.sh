@@ -167,17 +167,24 @@ start() {
 	done
 }
 
+# The process $1 is not gone yet. One that only waits for its parent's notice is.
+runs() {
+	case $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) in
+	'' | Z*) return 1 ;;
+	esac
+}
+
 stop() {
 	for name in pebble named; do
 		if lives $name; then
 			pid=$(cat "$dir/run/$name.pid")
 			kill "$pid" 2>/dev/null || :
 			tries=0
-			while lives $name && [ $tries -lt 50 ]; do
+			while runs "$pid" && [ $tries -lt 50 ]; do
 				tries=$((tries + 1))
 				sleep 0.1
 			done
-			lives $name && kill -9 "$pid"
+			if runs "$pid"; then kill -9 "$pid"; fi
 		fi
 		rm -f "$dir/run/$name.pid"
 	done
