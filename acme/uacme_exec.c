@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -17,7 +16,7 @@
 
 #include "base/str.h"
 
-#define SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt"
+#define HELPER "lanthorn-uacme-ca.so" /* beside this program */
 #define LOCK_TRIES 100 /* of 50 ms */
 
 static int fail(const char *what, const char *object)
@@ -57,63 +56,28 @@ static int hold(const char *path)
 	return fail("another run still holds the lock", path);
 }
 
-static int write_map(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	ssize_t n = write(fd, text, strlen(text));
-	int saved = errno;
-	close(fd);
-	errno = saved;
-	return n == (ssize_t)strlen(text) ? 0 : -1;
-}
-
-/* Without privileges the mount namespace needs a user namespace around it, in which we stay
- * ourselves. Root may be without them too. */
-static int enter_namespaces(void)
-{
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
-	char map[64];
-	if (uid == 0 && unshare(CLONE_NEWNS) == 0)
-		return 0;
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-		return -1;
-	if (write_map("/proc/self/setgroups", "deny") < 0)
-		return -1;
-	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
-	if (write_map("/proc/self/uid_map", map) < 0)
-		return -1;
-	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
-	return write_map("/proc/self/gid_map", map);
-}
-
+/* uacme before 1.7.6 gets help to understand UACME_CAINFO (uacme_ca.c). */
 static int show_ca(const char *file)
 {
 	struct stat st;
+	char helper[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", helper, sizeof(helper) - sizeof(HELPER));
 	if (stat(file, &st) < 0 || !S_ISREG(st.st_mode))
 		return fail("acme.ca_file: cannot use", file);
 	if (access(file, R_OK) < 0)
 		return fail("acme.ca_file: cannot read", file);
-	if (stat(SYSTEM_CAS, &st) < 0)
-		return fail(
-			"acme.ca_file needs the package ca-certificates; cannot find", SYSTEM_CAS);
-	if (enter_namespaces() < 0)
-		return fail(
-			"acme.ca_file needs user namespaces, which this system does not allow; add the "
-			"authority to the system's CAs instead, cannot show",
-			file);
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return fail("cannot make private the mounts under", "/");
-	if (mount(file, SYSTEM_CAS, NULL, MS_BIND, NULL) < 0)
-		return fail("acme.ca_file: cannot show it as", SYSTEM_CAS);
-	if (setenv("UACME_CAINFO", file, 1) < 0)
-		return fail("cannot set", "UACME_CAINFO");
+	if (n < 0)
+		return fail("cannot find", "this program");
+	while (n > 0 && helper[n - 1] != '/')
+		n--;
+	memcpy(helper + n, HELPER, sizeof(HELPER));
+	if (access(helper, R_OK) < 0)
+		return fail("cannot read", helper);
+	if (setenv("UACME_CAINFO", file, 1) < 0 || setenv("LD_PRELOAD", helper, 1) < 0)
+		return fail("cannot set", "the environment");
 	return 0;
 }
 
-/* After the namespaces: a change of credentials would take the death signal away. */
 static int tie_to_parent(const char *parent)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

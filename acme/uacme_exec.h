@@ -7,8 +7,8 @@
  * - dies with its parent, gains no privilege by exec
  * - --lock: holds a POSIX record lock, which stays with the process across exec and goes when it
  * ends. A holder is what a killed steward left behind: its process group is killed first.
- * - --ca: shows FILE as /etc/ssl/certs/ca-certificates.crt, in a mount namespace of its own,
- * because uacme with libcurl-gnutls trusts nothing else (and as UACME_CAINFO for uacme from 1.7.6).
+ * - --ca: FILE is the only authority, by UACME_CAINFO, which uacme knows from 1.7.6; before, by
+ * lanthorn-uacme-ca.so (uacme_ca.c).
  *
  * Returns only on failure: 2, after one line on stderr. */
 int uacme_exec(int argc, char *const argv[]);

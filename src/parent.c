@@ -259,7 +259,6 @@ static int name_steward(struct parent *p, struct err *e)
 
 static int prepare(struct parent *p, struct err *e)
 {
-	p->steward.who.maps = p->conf->acme.ca_file[0] != 0; /* shown to uacme in a namespace */
 	int rc = identity_find(&p->gate.who, p->conf->run_as.gate, e);
 	if (rc == 0)
 		rc = identity_find(&p->steward.who, p->conf->run_as.steward, e);
@@ -272,7 +271,7 @@ static int prepare(struct parent *p, struct err *e)
 	if (rc == 0)
 		rc = open_all(p, e);
 	if (rc == 0)
-		rc = identity_drop_capabilities(p->steward.who.keep && p->steward.who.maps, e);
+		rc = identity_drop_capabilities(e);
 	return rc;
 }
 

@@ -15,7 +15,7 @@
 int identity_find(struct identity *who, const char *user, struct err *e)
 {
 	uint64_t number;
-	*who = (struct identity){.keep = true, .maps = who->maps};
+	*who = (struct identity){.keep = true};
 	if (!*user || geteuid() != 0)
 		return 0;
 	who->keep = false;
@@ -46,7 +46,7 @@ static int set_capabilities(uint32_t keep)
 int identity_become(const struct identity *who)
 {
 	if (who->keep)
-		return set_capabilities(who->maps && geteuid() == 0 ? 1u << CAP_SETFCAP : 0);
+		return set_capabilities(0);
 	if (setgroups(0, NULL) < 0 || setresgid(who->gid, who->gid, who->gid) < 0)
 		return -1;
 	return setresuid(who->uid, who->uid, who->uid);
@@ -65,12 +65,12 @@ int identity_own(const struct identity *who, const char *path, struct err *e)
 	return 0;
 }
 
-int identity_drop_capabilities(bool maps, struct err *e)
+int identity_drop_capabilities(struct err *e)
 {
 	uint32_t keep = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
 	if (geteuid() != 0)
 		return 0;
-	if (set_capabilities(maps ? keep | 1u << CAP_SETFCAP : keep) < 0)
+	if (set_capabilities(keep) < 0)
 		return err_sys(e, -errno, "cannot give up capabilities");
 	return 0;
 }

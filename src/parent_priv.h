@@ -8,21 +8,18 @@
 
 struct identity {
 	bool keep; /* stay who we are */
-	bool maps; /* makes user namespaces; where that is root, the kernel wants SETFCAP */
 	uid_t uid;
 	gid_t gid;
 };
 
 /* A user name or number; "" keeps the uid, and so does a start without root. */
 int identity_find(struct identity *who, const char *user, struct err *e);
-/* In a child: no supplementary groups, gid, uid, no capability (see `maps`), for good. -1 and
- * errno. */
+/* In a child: no supplementary groups, gid, uid, no capability, for good. -1 and errno. */
 int identity_become(const struct identity *who);
 /* Make `path` belong to `who`. */
 int identity_own(const struct identity *who, const char *path, struct err *e);
-/* Of the parent's own privileges keep SETUID, SETGID and KILL only, and what a child that stays root
- * and `maps` will keep. No effect without root. */
-int identity_drop_capabilities(bool maps, struct err *e);
+/* Of the parent's own privileges keep SETUID, SETGID and KILL only. No effect without root. */
+int identity_drop_capabilities(struct err *e);
 
 /* A duplicate numbered `above` or higher, close-on-exec. -1 and errno. */
 int fcntl_dup_above(int fd, int above);
