@@ -47,12 +47,27 @@ static bool frame_of_friend(const struct msg *req, const struct route *route)
 	       origin_embeds(route, page);
 }
 
-static enum guard_verdict by_site(const struct msg *req, const struct route *route,
-	const char *site, const char **why)
+/* Chromium says "none" of what a page's speculation rules let it load ahead, as it does of an
+ * address that was typed: unseen, with cookies, for whichever page. Only Referer may tell. */
+static bool ahead_for_another(const struct msg *req, const char *origin)
 {
-	if (strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0)
+	const char *purpose = msg_get(req, "sec-purpose"), *page = msg_get(req, "referer");
+	if (!purpose || !strstr(purpose, "prefetch"))
+		return false;
+	size_t n = strlen(origin);
+	return !page || strncmp(page, origin, n) != 0 || page[n] != '/';
+}
+
+static enum guard_verdict by_site(const struct msg *req, const struct route *route,
+	const char *own, const char **why)
+{
+	const char *site = msg_get(req, "sec-fetch-site"), *origin = msg_get(req, "origin");
+	if (strcmp(site, "same-origin") == 0)
 		return GUARD_OK;
-	const char *origin = msg_get(req, "origin");
+	if (ahead_for_another(req, own))
+		return no(why, "loaded ahead for a page of another host");
+	if (strcmp(site, "none") == 0)
+		return GUARD_OK;
 	if (origin && origin_embeds(route, origin))
 		return GUARD_OK;
 	const char *mode = msg_get(req, "sec-fetch-mode"), *dest = msg_get(req, "sec-fetch-dest");
@@ -67,7 +82,6 @@ enum guard_verdict guard_check(const struct msg *req, const struct route *route,
 	bool has_token, const char **why)
 {
 	const char *from = msg_get(req, "origin");
-	const char *site = msg_get(req, "sec-fetch-site");
 	bool same = from && strcmp(from, origin) == 0;
 	*why = "";
 	if (msg_upgrade(req)) {
@@ -75,8 +89,8 @@ enum guard_verdict guard_check(const struct msg *req, const struct route *route,
 			return GUARD_OK;
 		return no(why, from ? "a WebSocket from another host" : "a WebSocket without Origin");
 	}
-	if (site)
-		return by_site(req, route, site, why);
+	if (msg_get(req, "sec-fetch-site"))
+		return by_site(req, route, origin, why);
 	if (from && !same && !origin_embeds(route, from))
 		return no(why, "Origin is another host");
 	if (!from && !has_token && !msg_is_safe(req))

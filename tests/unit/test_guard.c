@@ -92,6 +92,38 @@ static void each_row_gets_its_verdict(void **state)
 	route_unref(route);
 }
 
+static void what_is_loaded_ahead_is_for_the_own_page(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *site, *purpose, *page;
+		enum guard_verdict expected;
+	} cases[] = {
+		{"none", "prefetch", SIBLING "/", GUARD_FORBID},
+		{"none", "prefetch;prerender", SIBLING "/", GUARD_FORBID},
+		{"none", "prefetch", NULL, GUARD_FORBID},
+		{"none", "prefetch", OWN ".evil.test/", GUARD_FORBID},
+		{"same-site", "prefetch", SIBLING "/", GUARD_FORBID},
+		{"none", "prefetch", OWN "/list", GUARD_OK},
+		{"same-origin", "prefetch;prerender", NULL, GUARD_OK},
+		{"none", NULL, SIBLING "/", GUARD_OK},
+	};
+	struct route *route = route_new();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *why;
+		struct msg *m = msg_new_request("GET", "https", "tv.home.test", "/");
+		add(m, "sec-fetch-site", cases[i].site);
+		add(m, "sec-fetch-mode", "navigate");
+		add(m, "sec-fetch-dest", "document");
+		add(m, "sec-purpose", cases[i].purpose);
+		add(m, "referer", cases[i].page);
+		if (guard_check(m, route, OWN, false, &why) != cases[i].expected)
+			fail_msg("row %zu: %s", i, why);
+		msg_free(m);
+	}
+	route_unref(route);
+}
+
 static void only_a_page_load_is_a_navigation(void **state)
 {
 	(void)state;
@@ -121,6 +153,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_row_gets_its_verdict),
+		cmocka_unit_test(what_is_loaded_ahead_is_for_the_own_page),
 		cmocka_unit_test(only_a_page_load_is_a_navigation),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
