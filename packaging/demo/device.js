@@ -1,6 +1,7 @@
 // The sample device: a small page with a lamp and a WebSocket echo, on a loopback port of its own.
 // Like a real one it knows nothing of the gateway. Usage:
-//   node device.js --name TV [--port N] [--port-file FILE]
+//   node device.js --name TV [--port N] [--port-file FILE] [--log FILE]
+// The log has a line of JSON for each request that reached it.
 'use strict';
 
 const fs = require('node:fs');
@@ -200,8 +201,16 @@ const routes = {
 	'/evil': onEvil,
 };
 
+function note(req) {
+	const file = option('log', '');
+	if (file)
+		fs.appendFileSync(file, JSON.stringify({ method: req.method, url: req.url,
+			headers: req.headers }) + '\n');
+}
+
 const server = http.createServer((req, res) => {
 	const url = new URL(req.url, 'http://device');
+	note(req);
 	const handler = routes[url.pathname];
 	if (handler)
 		handler(req, res, url);
@@ -210,6 +219,7 @@ const server = http.createServer((req, res) => {
 });
 server.requestTimeout = 0;
 
+server.on('upgrade', note);
 const sockets = new WebSocketServer({ server, path: '/ws', maxPayload: 1 << 20 });
 sockets.on('connection', (socket) => {
 	socket.on('message', (data, binary) => socket.send(data, { binary }));

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Puts the sample device and the packages it uses into a folder: prepare.sh DIR
+# Puts the sample devices and the packages they use into a folder: prepare.sh DIR
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
-for file in device.js wsecho.js package.json package-lock.json; do
+for file in device.js hostile.js hostile-page.js wsecho.js package.json package-lock.json; do
 	cmp -s "$here/$file" "$1/$file" || { cp "$here/$file" "$1/$file" && touch "$1/stale"; }
 done
 if [ ! -d "$1/node_modules/ws" ] || [ -e "$1/stale" ]; then

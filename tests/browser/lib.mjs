@@ -24,9 +24,10 @@ export function equal(found, expected, what) {
 		JSON.stringify(expected));
 }
 
-// The stack of stack.py. `ctl` runs lanthornctl, `stop` resolves to the exit code.
-export async function startStack() {
-	const child = spawn('python3', [path.join(HERE, 'stack.py')],
+// The stack of stack.py, which takes `words`. `ctl` runs lanthornctl, `requests` is what reached a
+// device, `stop` resolves to the exit code.
+export async function startStack(...words) {
+	const child = spawn('python3', [path.join(HERE, 'stack.py'), ...words],
 		{ stdio: ['pipe', 'pipe', 'inherit'] });
 	const ended = new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)));
 	const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -39,6 +40,8 @@ export async function startStack() {
 		child.stdin.write(JSON.stringify(args) + '\n');
 		return JSON.parse((await lines.next()).value);
 	};
+	stack.requests = (name) => fs.readFileSync(`${stack.folder}/${name}.requests`, 'utf8')
+		.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line));
 	stack.stop = () => {
 		child.stdin.end();
 		return ended;
@@ -46,14 +49,14 @@ export async function startStack() {
 	return stack;
 }
 
-// Chromium whose home trusts the authority `ca` and nothing else of ours.
-export async function startBrowser(ca) {
+// Chromium whose home trusts the authority `ca` and nothing else of ours; `more`: its arguments.
+export async function startBrowser(ca, ...more) {
 	const home = fs.mkdtempSync(path.join(os.tmpdir(), 'lanthorn-browser.'));
 	const store = path.join(home, '.pki/nssdb');
 	fs.mkdirSync(store, { recursive: true });
 	execFileSync('certutil', ['-d', `sql:${store}`, '-N', '--empty-password']);
 	execFileSync('certutil', ['-d', `sql:${store}`, '-A', '-t', 'C,,', '-n', 'lab', '-i', ca]);
-	const args = process.getuid() === 0 ? [...ARGS, '--no-sandbox'] : ARGS;
+	const args = [...ARGS, ...more, ...process.getuid() === 0 ? ['--no-sandbox'] : []];
 	const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args,
 		env: { ...process.env, HOME: home } });
 	return {
@@ -73,14 +76,15 @@ export async function shot(page, name) {
 	await page.screenshot({ path: path.join(folder, name + '.png') });
 }
 
-// tests: pairs of a promise and an async function. Prints TAP and exits.
+// tests: pairs of a promise and an async function; words that one resolves to say how it was kept.
+// Prints TAP and exits.
 export async function run(tests, tearDown) {
 	let failed = 0;
 	console.log(`1..${tests.length + 1}`);
 	for (const [number, [name, fn]] of tests.entries()) {
 		try {
-			await fn();
-			console.log(`ok ${number + 1} - ${name}`);
+			const how = await fn();
+			console.log(`ok ${number + 1} - ${name}${how ? ': ' + how : ''}`);
 		} catch (error) {
 			failed++;
 			console.log(`not ok ${number + 1} - ${name}`);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A whole LAN for the browser tests: two linked devices with certificates of their own, and one
-without an agent, the screen, which the lamp's page may embed.
+without an agent, the screen, which the lamp's page may embed. With the argument "hostile" a guest is
+linked as well, whose page attacks the others.
 
 Prints one JSON line when all is up; then each line on stdin is a lanthornctl call (JSON list), each
 answered by one JSON line; the end of stdin ends everything. Exit 1 when a program ended badly.
@@ -25,12 +26,16 @@ def bring_up(stack):
     stack.start_gateway()
     for name, title in (("tv", "Television"), ("lamp", "Lamp")):
         stack.add_device(name, title)
-    for name in ("tv", "lamp"):
+    names = ["tv", "lamp"]
+    if "hostile" in sys.argv[1:]:
+        stack.add_device("guest", "Guest", "hostile.js")
+        names.append("guest")
+    for name in names:
         host = stack.host(name)
         lib.wait_for(f"the certificate of {host}",
                      lambda host=host: shown_names(stack.port, host, stack.lab.ca) == [host], 60)
     return {"port": stack.port, "domain": stack.domain, "ca": stack.lab.ca,
-            "folder": str(stack.folder), "setup": stack.setup_link()}
+            "folder": str(stack.folder), "services": stack.devices, "setup": stack.setup_link()}
 
 
 def main():

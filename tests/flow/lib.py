@@ -261,10 +261,11 @@ dns:
         self.processes.append(process)
         return process
 
-    def start_device(self, name, title=None):
+    def start_device(self, name, title=None, script="device.js"):
+        """A sample device; `requests` has what reached it."""
         port_file = self.folder / f"{name}.port"
-        self.start(f"device-{name}", "node", DEMO / "device.js", "--name", title or name,
-                   "--port-file", port_file)
+        self.start(f"device-{name}", "node", DEMO / script, "--name", title or name,
+                   "--port-file", port_file, "--log", self.folder / f"{name}.requests")
         wait_for(f"device {name}", port_file.exists)
         self.devices[name] = int(port_file.read_text())
         return self.devices[name]
@@ -292,9 +293,14 @@ dns:
                                        self.agent_conf(name), "run")
         return self.agents[name]
 
-    def add_device(self, name, title=None):
+    def requests(self, name):
+        """The requests that reached a sample device: each with method, url and headers."""
+        log = self.folder / f"{name}.requests"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def add_device(self, name, title=None, script="device.js"):
         """A device page, enrolled and linked."""
-        self.start_device(name, title)
+        self.start_device(name, title, script)
         done = self.enrol(name)
         check(done.returncode == 0, f"enrol {name}: {done.returncode} {done.stderr}")
         return self.start_agent(name)
