@@ -52,6 +52,7 @@ wctype" '
 		may["ctl"] = "base ctl"
 		may["hook"] = "acme/hook base"
 		may["tools"] = "base"
+		may["ui"] = "gate/assets.h"
 		may["plugins"] = "dns-plugins base net/dnsmsg.h net/crypto.h"
 		may["agent"] = "device-agent base"
 		home["uv"] = "^src/net/"

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "gate/ask.h"
+#include "gate/front.h"
 #include "gate/guard.h"
 #include "gate/headers.h"
 #include "gate/html.h"
@@ -152,6 +153,12 @@ static void to_device(struct router *r, struct exchange *x, struct route *route,
 		refuse(x, 401, route->device, NULL);
 }
 
+static void to_base(struct router *r, struct exchange *x, struct route *route, struct session *s)
+{
+	if (!front_answer(x, s ? s : session_of(r, x, route->host)))
+		ask_exchange(x, ASK_BASE, route->host, r->desk, NULL);
+}
+
 /* ---- the order of checks ---- */
 
 static struct route *known_route(struct router *r, struct exchange *x)
@@ -191,7 +198,7 @@ void router_browser(struct router *r, struct exchange *x)
 		return;
 	}
 	if (route->kind == ROUTE_BASE)
-		ask_exchange(x, ASK_BASE, route->host, r->desk, NULL);
+		to_base(r, x, route, by_token);
 	else
 		to_device(r, x, route, by_token);
 }
