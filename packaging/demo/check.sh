@@ -1,12 +1,17 @@
 #!/bin/sh
 # Proves the main job against a running demo, from the outside, with curl, openssl and dig:
 #   check.sh HTTPS-PORT SETUP-LINK DEMO-DIR WORK-DIR
-# with LAB_CA, LAB_DOMAIN and LAB_DNS_PORT set. Exit 0 when all of it holds.
+# with LAB_CA, LAB_DOMAIN and LAB_DNS_PORT set; LAB_DNS_ADDR and LAB_GATEWAY_ADDR where these are
+# not this machine's. Exit 0 when all of it holds.
 set -eu
 port=$1 setup_link=$2 demo=$3 work=$4
-base=https://$LAB_DOMAIN:$port
+dns_addr=${LAB_DNS_ADDR:-127.0.0.1}
+addr=${LAB_GATEWAY_ADDR:-127.0.0.1}
+in_url=:$port
+[ "$port" != 443 ] || in_url=
+base=https://$LAB_DOMAIN$in_url
 host=tv.$LAB_DOMAIN
-device=https://$host:$port
+device=https://$host$in_url
 jar=$work/cookies
 # What a browser says of a page that somebody opens.
 navigate='Sec-Fetch-Mode: navigate
@@ -56,11 +61,11 @@ submit() { # PATH FIELD…: post the form in $work/page with these fields too
 }
 
 name_resolves() {
-	[ "$(dig +short +time=2 +tries=1 @127.0.0.1 -p "$LAB_DNS_PORT" "$host" A)" = 127.0.0.1 ]
+	[ "$(dig +short +time=2 +tries=1 "@$dns_addr" -p "$LAB_DNS_PORT" "$host" A)" = "$addr" ]
 }
 
 certificate_is_own() {
-	openssl s_client -connect "127.0.0.1:$port" -servername "$host" -CAfile "$LAB_CA" \
+	openssl s_client -connect "$addr:$port" -servername "$host" -CAfile "$LAB_CA" \
 		-verify_return_error -verify_hostname "$host" </dev/null >"$work/tls" 2>&1 || return 1
 	names=$(openssl x509 -noout -ext subjectAltName <"$work/tls" 2>/dev/null | tail -n +2 |
 		tr -d ' ')
@@ -68,7 +73,7 @@ certificate_is_own() {
 }
 
 retry 60 name_resolves || bad "$host is not in DNS"
-good "$host is in DNS, at 127.0.0.1"
+good "$host is in DNS, at $addr"
 retry 60 certificate_is_own || bad "no certificate for $host alone: ${names-$(tail -n 3 "$work/tls")}"
 good "its certificate is trusted and for $host alone"
 
@@ -113,6 +118,6 @@ cookies=$(awk -v h="$host" '{ sub(/^#HttpOnly_/, "") } $1 == h { printf "%s%s=%s
 page "$device/headers"
 if grep -q '__Host-' "$work/page"; then bad "the gateway's cookies reach the device"; fi
 good "the gateway's cookies stay with the gateway"
-node "$demo/wsecho.js" "wss://$host:$port/ws" "$LAB_CA" "$cookies" || bad "WebSocket echo"
+node "$demo/wsecho.js" "wss://$host$in_url/ws" "$LAB_CA" "$cookies" || bad "WebSocket echo"
 good "a WebSocket echoes"
 echo "The main job works."

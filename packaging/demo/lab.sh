@@ -8,9 +8,15 @@
 #   lab.sh stop DIR
 #
 # LAB_DOMAIN (lan.localhost), LAB_VALIDITY (seconds a certificate is good for, 90 days),
-# LAB_NONCE_REJECT (percent of requests answered badNonce, 0) change what it is.
+# LAB_NONCE_REJECT (percent of requests answered badNonce, 0) change what it is. Where name server
+# and authority stand on machines of their own: LAB_DNS_ADDR, LAB_ACME_ADDR (127.0.0.1 both),
+# LAB_DNS_FIXED_PORT, and LAB_DNS_ON, LAB_ACME_ON, commands that run a program over there.
 set -eu
 domain=${LAB_DOMAIN:-lan.localhost}
+dns_addr=${LAB_DNS_ADDR:-127.0.0.1}
+acme_addr=${LAB_ACME_ADDR:-127.0.0.1}
+acme_host=localhost
+[ "$acme_addr" = 127.0.0.1 ] || acme_host=$acme_addr
 PATH=$PATH:/usr/sbin:/sbin
 
 fail() {
@@ -39,14 +45,14 @@ write_names() {
 		\$TTL 1
 		@ SOA ns hostmaster 1 60 60 600 1
 		@ NS ns
-		ns A 127.0.0.1
+		ns A $dns_addr
 	Z
 	cat >"$dir/named/root.zone" <<-Z
 		\$TTL 1
 		@ SOA ns.$domain. hostmaster.$domain. 1 60 60 600 1
 		@ NS ns.$domain.
 		$domain. NS ns.$domain.
-		ns.$domain. A 127.0.0.1
+		ns.$domain. A $dns_addr
 	Z
 	rm -f "$dir"/named/*.jnl
 	(umask 077 && cat >"$dir/named/named.conf") <<-C
@@ -55,10 +61,10 @@ write_names() {
 			directory "$dir/named";
 			pid-file "$dir/named/named.pid";
 			session-keyfile "$dir/named/session.key";
-			listen-on port $dns_port { 127.0.0.1; };
+			listen-on port $dns_port { $dns_addr; };
 			listen-on-v6 { none; };
 			recursion yes;
-			allow-recursion { 127.0.0.1; };
+			allow-recursion { localhost; localnets; };
 			allow-transfer { none; };
 			notify no;
 			dnssec-validation no;
@@ -85,7 +91,8 @@ write_https() {
 			-addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.pem
 		openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \
 			-keyout key.pem -out req.pem
-		printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n' >ext
+		printf 'subjectAltName=DNS:localhost,IP:%s\nextendedKeyUsage=serverAuth\n' \
+			"$acme_addr" >ext
 		openssl x509 -req -in req.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 825 \
 			-extfile ext -out cert.pem
 	) >"$dir/log/openssl.log" 2>&1 || fail "openssl failed; see $dir/log/openssl.log"
@@ -96,8 +103,8 @@ write_https() {
 write_pebble() {
 	cat >"$dir/pebble/config.json" <<-J
 		{ "pebble": {
-			"listenAddress": "127.0.0.1:$acme_port",
-			"managementListenAddress": "127.0.0.1:$mgmt_port",
+			"listenAddress": "$acme_addr:$acme_port",
+			"managementListenAddress": "$acme_addr:$mgmt_port",
 			"certificate": "$dir/pebble/cert.pem",
 			"privateKey": "$dir/pebble/key.pem",
 			"httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "",
@@ -109,10 +116,11 @@ write_pebble() {
 write_env() {
 	cat >"$dir/env" <<-V
 		LAB_DOMAIN='$domain'
+		LAB_DNS_ADDR='$dns_addr'
 		LAB_DNS_PORT='$dns_port'
 		LAB_ACME_PORT='$acme_port'
 		LAB_MGMT_PORT='$mgmt_port'
-		LAB_ACME_DIRECTORY='https://localhost:$acme_port/dir'
+		LAB_ACME_DIRECTORY='https://$acme_host:$acme_port/dir'
 		LAB_ACME_CA='$dir/acme-ca.pem'
 		LAB_CA='$dir/ca.pem'
 		LAB_TSIG_NAME='lanthorn.'
@@ -128,11 +136,11 @@ lives() {
 }
 
 answers() {
-	[ "$(dig +short +time=1 +tries=1 @127.0.0.1 -p "$dns_port" "$domain" NS)" = "ns.$domain." ] &&
+	[ "$(dig +short +time=1 +tries=1 @"$dns_addr" -p "$dns_port" "$domain" NS)" = "ns.$domain." ] &&
 		curl -fsS -m 5 --cacert "$dir/acme-ca.pem" -o "$dir/directory.json" \
-			"https://localhost:$acme_port/dir" &&
+			"https://$acme_host:$acme_port/dir" &&
 		curl -fsS -m 5 --cacert "$dir/acme-ca.pem" -o "$dir/ca.pem" \
-			"https://localhost:$mgmt_port/roots/0"
+			"https://$acme_host:$mgmt_port/roots/0"
 }
 
 start() {
@@ -140,7 +148,7 @@ start() {
 		fail "already running in $dir; stop it first"
 	fi
 	mkdir -p "$dir/named" "$dir/pebble" "$dir/run" "$dir/log"
-	free_port && dns_port=$port
+	free_port && dns_port=${LAB_DNS_FIXED_PORT:-$port}
 	free_port && acme_port=$port
 	free_port && mgmt_port=$port
 	write_names
@@ -149,10 +157,13 @@ start() {
 	write_env
 	# AppArmor binds its profile for named to the path of the program; a copy may use our folder.
 	cp "$(command -v named)" "$dir/named/named"
-	"$dir/named/named" -c "$dir/named/named.conf" -f </dev/null >"$dir/log/named.log" 2>&1 &
+	# shellcheck disable=SC2086 # LAB_…_ON are words
+	${LAB_DNS_ON-} "$dir/named/named" -c "$dir/named/named.conf" -f </dev/null >"$dir/log/named.log" 2>&1 &
 	echo $! >"$dir/run/named.pid"
+	# shellcheck disable=SC2086
 	PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=${LAB_NONCE_REJECT:-0} \
-		pebble -config "$dir/pebble/config.json" -dnsserver "127.0.0.1:$dns_port" \
+		${LAB_ACME_ON-} pebble -config "$dir/pebble/config.json" \
+		-dnsserver "$dns_addr:$dns_port" \
 		</dev/null >"$dir/log/pebble.log" 2>&1 &
 	echo $! >"$dir/run/pebble.pid"
 	tries=0
