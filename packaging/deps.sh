@@ -12,7 +12,8 @@ packages_of() {
 		;;
 	demo) echo uacme pebble bind9 bind9-dnsutils openssl curl ca-certificates ;;
 	test) echo libcmocka-dev clang libclang-rt-dev shellcheck python3 git \
-			python3-dnspython faketime systemd busybox bind9 bind9-dnsutils iproute2 strace ;;
+			python3-dnspython faketime systemd busybox bind9 bind9-dnsutils iproute2 \
+			nftables strace ;;
 	package) echo debhelper debootstrap dpkg-dev fakeroot lintian ;;
 	browser) echo chromium libnss3-tools fonts-dejavu-core ;;
 	*) echo "deps.sh: no group $1" >&2 && return 64 ;;

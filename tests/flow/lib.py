@@ -131,7 +131,7 @@ class Lab:
                        timeout=60)
 
     def dig(self, name, kind="A"):
-        done = subprocess.run(["dig", "+short", "+time=2", "+tries=1", "@127.0.0.1", "-p",
+        done = subprocess.run(["dig", "+short", "+time=2", "+tries=1", "@" + self.dns_addr, "-p",
                                self.dns_port, name, kind], capture_output=True, text=True,
                               timeout=10, check=True)
         return sorted(done.stdout.split())
@@ -164,12 +164,15 @@ class Stack:
         self.config, self.sections = config, sections or {}
         self.expect_crashes = set()  # of (process, signal) that the flow itself causes
         try:
-            self.lab = Lab(self.folder / "lab", **lab)
-            self.domain = self.lab.domain
-            self.port = free_port()
+            self.make_lab(lab)
         except BaseException:
             self.stop()
             raise
+
+    def make_lab(self, settings):
+        self.lab = Lab(self.folder / "lab", **settings)
+        self.domain = self.lab.domain
+        self.port = free_port()
 
     # ---- the gateway ----
 
@@ -196,11 +199,11 @@ dns:
   provider: rfc2136
   ttl: 1s
   settings:
-    server: 127.0.0.1:{lab.dns_port}
+    server: {lab.dns_addr}:{lab.dns_port}
     tsig_name: {lab.tsig_name}
     tsig_algorithm: {lab.tsig_algorithm}
     tsig_secret_file: {lab.tsig_secret_file}
-  resolvers: ["127.0.0.1:{lab.dns_port}"]
+  resolvers: ["{lab.dns_addr}:{lab.dns_port}"]
   query_port: {lab.dns_port}
 {more.get("dns", "")}
 {self.config}
@@ -211,8 +214,8 @@ dns:
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
         path = self.folder / "gateway.yaml"
         path.write_text(self.config_text())
-        self.gateway = self.start("lanthornd", BUILD / "lanthornd", "--config", path, "--libexec",
-                                  BUILD)
+        self.gateway = self.start("lanthornd", *self.on("gateway"), BUILD / "lanthornd",
+                                  "--config", path, "--libexec", BUILD)
         wait_for("the gateway's control socket", self.gateway_answers)
 
     def gateway_answers(self):
@@ -254,6 +257,11 @@ dns:
         wait_for(f"a certificate for {self.host(name)}",
                  lambda: web.shown_names(self.port, self.host(name), self.lab.ca), seconds, 0.2)
 
+    def on(self, machine):
+        """The words before a command that is to run on another machine."""
+        del machine
+        return ()
+
     # ---- devices ----
 
     def start(self, name, *argv, env=None):
@@ -264,8 +272,9 @@ dns:
     def start_device(self, name, title=None, script="device.js"):
         """A sample device; `requests` has what reached it."""
         port_file = self.folder / f"{name}.port"
-        self.start(f"device-{name}", "node", DEMO / script, "--name", title or name,
-                   "--port-file", port_file, "--log", self.folder / f"{name}.requests")
+        self.start(f"device-{name}", *self.on(name), "node", DEMO / script, "--name",
+                   title or name, "--port-file", port_file, "--log",
+                   self.folder / f"{name}.requests")
         wait_for(f"device {name}", port_file.exists)
         self.devices[name] = int(port_file.read_text())
         return self.devices[name]
@@ -284,12 +293,13 @@ dns:
 
     def enrol(self, name, token=None):
         """The finished `lanthorn-agent enrol`; the token goes by standard input."""
-        return subprocess.run([BUILD / "lanthorn-agent", "--config", self.agent_conf(name),
-                               "enrol"], input=(token or self.token(name)) + "\n",
+        return subprocess.run([*self.on(name), BUILD / "lanthorn-agent", "--config",
+                               self.agent_conf(name), "enrol"], input=(token or self.token(name)) + "\n",
                               capture_output=True, text=True, timeout=60 * SLOW, check=False)
 
     def start_agent(self, name):
-        self.agents[name] = self.start(f"agent-{name}", BUILD / "lanthorn-agent", "--config",
+        self.agents[name] = self.start(f"agent-{name}", *self.on(name),
+                                       BUILD / "lanthorn-agent", "--config",
                                        self.agent_conf(name), "run")
         return self.agents[name]
 
