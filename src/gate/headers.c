@@ -98,10 +98,10 @@ static bool is_forgeable(const char *name)
 static void drop_forged(struct msg *req)
 {
 	for (unsigned i = msg_count(req); i-- > 0;) {
-		/* "_" is read as "-" by CGI-like device software: the same name to it. */
-		char name[64];
-		if (str_copy(name, sizeof(name), msg_field(req, i).name) < 0)
-			continue;
+		/* "_" is read as "-" by CGI-like device software: the same name to it. The beginning
+		 * of a long one is enough. */
+		char name[64] = "";
+		strncat(name, msg_field(req, i).name, sizeof(name) - 1);
 		for (char *p = name; *p; p++) {
 			if (*p == '_')
 				*p = '-';

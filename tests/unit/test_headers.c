@@ -70,7 +70,8 @@ static void forged_identity_is_replaced(void **state)
 	(void)state;
 	static const char *const forged[] = {"x-forwarded-for", "x-forwarded-host",
 		"x-forwarded-proto", "x-forwarded-user", "forwarded", "x-real-ip", "lanthorn-user",
-		"lanthorn_user", "lanthorn-identity", "x_forwarded_for", "client-cert", "remote-user"};
+		"lanthorn_user", "lanthorn-identity", "x_forwarded_for", "client-cert", "remote-user",
+		"lanthorn-user-with-a-name-that-is-longer-than-any-that-somebody-expects"};
 	struct msg *m = request();
 	for (size_t i = 0; i < sizeof(forged) / sizeof(*forged); i++)
 		assert_int_equal(msg_add(m, forged[i], "6.6.6.6"), 0);
