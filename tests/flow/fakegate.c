@@ -1,6 +1,6 @@
 /* See fakegate.h. Threads and blocking calls: this is a test's tool, not a model of the gateway.
  *
- *   fakegate --dir D [--port N] [--mode M] [--life S] [--offset S] [--tls12]
+ *   fakegate --dir D [--listen IPv4] [--port N] [--mode M] [--life S] [--offset S] [--tls12]
  *
  * Says `token …`, `port N`, `tap N`, then one line an event. Every connection to the tap is led
  * over the newest idle link. stdin: `offset S`, `life S`, `mode M`; its end ends the program. */
@@ -34,6 +34,7 @@ struct pool {
 struct world {
 	struct gate gate;
 	struct pool pool;
+	const char *addr; /* of the gateway; the tap is on loopback */
 	int tls_fd, tap_fd;
 };
 
@@ -299,12 +300,13 @@ static void *accept_tap(void *arg)
 	return NULL;
 }
 
-static int listen_on(uint16_t *port)
+static int listen_on(const char *addr, uint16_t *port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(*port)};
 	socklen_t n = sizeof(a);
 	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (inet_pton(AF_INET, addr, &a.sin_addr) != 1)
+		die(addr);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 64) < 0 ||
 		getsockname(fd, (struct sockaddr *)&a, &n) < 0)
@@ -313,10 +315,11 @@ static int listen_on(uint16_t *port)
 	return fd;
 }
 
-static void parse_args(struct gate *g, int argc, char **argv)
+static void parse_args(struct world *w, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"dir",    required_argument, NULL, 'd'},
+		{"listen", required_argument, NULL, 'a'},
 		{"port",   required_argument, NULL, 'p'},
 		{"mode",   required_argument, NULL, 'm'},
 		{"life",   required_argument, NULL, 'l'},
@@ -324,9 +327,12 @@ static void parse_args(struct gate *g, int argc, char **argv)
 		{"tls12",  no_argument,       NULL, '2'},
 		{NULL,     0,                 NULL, 0  },
 	};
+	struct gate *g = &w->gate;
 	for (int opt; (opt = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (opt == 'd')
 			g->dir = optarg;
+		else if (opt == 'a')
+			w->addr = optarg;
 		else if (opt == 'p')
 			g->port = (uint16_t)atoi(optarg);
 		else if (opt == 'm')
@@ -361,19 +367,20 @@ static void obey(struct gate *g)
 
 int main(int argc, char **argv)
 {
-	static struct world w = {.gate.mode = "normal", .gate.life = 14 * 86400};
+	static struct world w = {.gate.mode = "normal", .gate.life = 14 * 86400,
+		.addr = "127.0.0.1"};
 	char token[TOKEN_TEXT_MAX];
 	uint16_t tap = 0;
 	pthread_t id;
 	signal(SIGPIPE, SIG_IGN);
-	parse_args(&w.gate, argc, argv);
+	parse_args(&w, argc, argv);
 	gate_make(&w.gate);
 	SSL_CTX_set_alpn_select_cb(w.gate.ctx, on_alpn, NULL);
 	SSL_CTX_set_tlsext_servername_callback(w.gate.ctx, on_sni);
 	pthread_mutex_init(&w.pool.lock, NULL);
 	pthread_cond_init(&w.pool.more, NULL);
-	w.tls_fd = listen_on(&w.gate.port);
-	w.tap_fd = listen_on(&tap);
+	w.tls_fd = listen_on(w.addr, &w.gate.port);
+	w.tap_fd = listen_on("127.0.0.1", &tap);
 	w.gate.token.port = w.gate.port;
 	if (token_encode(&w.gate.token, token) < 0)
 		die("token");

@@ -4,11 +4,16 @@ it, and that process dies with the flow, so nothing is left over even after a SI
 """
 import contextlib
 import ctypes
+import json
 import os
 import socket
-import struct
 import subprocess
 import threading
+
+import dns.flags
+import dns.message
+import dns.rdatatype
+import dns.rrset
 
 import lib
 import netns
@@ -47,6 +52,7 @@ class Machine:
         self.ip("link", "set", "eth0", "up")
         self.add(self.addr + "/24")
         self.add(self.addr6 + "/64")
+        self.mac = self.read_mac()
 
     @property
     def prefix(self):
@@ -85,9 +91,10 @@ class Machine:
             enter_netns(ours)
             os.close(ours)
 
-    def mac(self):
-        with self.here():
-            return bytes.fromhex(mac_of("eth0").replace(":", ""))
+    def read_mac(self):
+        with self.here(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind(("eth0", 0))
+            return sock.getsockname()[4]
 
     def neighbour(self, addr):
         """The hardware address that it has for an address; "" when it has none."""
@@ -110,52 +117,86 @@ def enter_netns(fd):
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def mac_of(device):
-    import fcntl
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        raw = fcntl.ioctl(sock, 0x8927, struct.pack("256s", device.encode()))  # SIOCGIFHWADDR
-    return raw[18:24].hex(":")
-
-
 class Impostor:
-    """Says again and again, to all, that `addr` is at the machine's hardware address (ARP)."""
+    """Takes an address over: it tells the victims again and again, by ARP replies that nobody asked
+    for, that the address is at its own hardware address, and listens there.
+    """
 
-    def __init__(self, machine, addr):
-        self.machine, self.addr = machine, addr
-        machine.add(addr + "/32", "lo")
+    def __init__(self, machine, owner, victims):
+        self.machine, self.owner, self.victims = machine, owner, victims
+        machine.add(owner.addr + "/32", "lo")
         with machine.here():
             self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         self.sock.bind(("eth0", 0))
-        self.frame = gratuitous(machine.mac(), addr)
+        self.frames = [gratuitous(machine.mac, owner.addr, v.mac) for v in victims]
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self.shout, daemon=True)
         self.thread.start()
 
     def shout(self):
         while not self.ending.wait(0.1):
-            self.sock.send(self.frame)
+            for frame in self.frames:
+                self.sock.send(frame)
 
-    def end(self, owner):
-        """Falls silent, and the owner of the address speaks up, as systems do at a conflict."""
+    def is_believed(self):
+        return all(v.neighbour(self.owner.addr) == self.machine.mac.hex(":") for v in self.victims)
+
+    def end(self):
+        """It falls silent, and the owner speaks up, as systems do at a conflict."""
         self.ending.set()
         self.thread.join()
         self.sock.close()
-        self.machine.remove(self.addr + "/32", "lo")
-        announce(owner, self.addr)
+        self.machine.remove(self.owner.addr + "/32", "lo")
+        wait_for("the truth to be believed", self.is_forgotten, 10, 0.3)
+
+    def is_forgotten(self):
+        with self.owner.here(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind(("eth0", 0))
+            sock.send(gratuitous(self.owner.mac, self.owner.addr))
+        return not any(v.neighbour(self.owner.addr) == self.machine.mac.hex(":")
+                       for v in self.victims)
 
 
-def gratuitous(mac, addr):
-    """An ARP reply to everybody that nobody asked for."""
+def gratuitous(mac, addr, to=b"\xff" * 6):
+    """An ARP reply that nobody asked for."""
     ip4 = socket.inet_aton(addr)
-    return (b"\xff" * 6 + mac + b"\x08\x06" + b"\x00\x01\x08\x00\x06\x04\x00\x02" + mac + ip4 +
-            b"\xff" * 6 + ip4)
+    return (to + mac + b"\x08\x06" + b"\x00\x01\x08\x00\x06\x04\x00\x02" + mac + ip4 +
+            to + ip4)
 
 
-def announce(machine, addr, times=3):
-    with machine.here(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
-        sock.bind(("eth0", 0))
-        for _ in range(times):
-            sock.send(gratuitous(machine.mac(), addr))
+class LyingDns:
+    """A name server that has one address for every name."""
+
+    def __init__(self, machine, at, answer):
+        self.answer = answer
+        with machine.here():
+            self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind((at, 53))
+        self.sock.settimeout(0.2)
+        self.ending = threading.Event()
+        self.asked = []
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while not self.ending.is_set():
+            try:
+                wire, peer = self.sock.recvfrom(4096)
+            except TimeoutError:
+                continue
+            query = dns.message.from_wire(wire)
+            reply = dns.message.make_response(query)
+            reply.flags |= dns.flags.AA | dns.flags.RA
+            name = query.question[0].name
+            if query.question[0].rdtype == dns.rdatatype.A:
+                reply.answer.append(dns.rrset.from_text(name, 1, "IN", "A", self.answer))
+            self.asked.append(name.to_text())
+            self.sock.sendto(reply.to_wire(), peer)
+
+    def end(self):
+        self.ending.set()
+        self.thread.join()
+        self.sock.close()
 
 
 class Lan(lib.Stack):
@@ -193,3 +234,41 @@ class Lan(lib.Stack):
             check(old in text, f"{old!r} is not in the configuration")
             text = text.replace(old, new)
         return text
+
+    # ---- the phone ----
+
+    @property
+    def jar(self):
+        return self.folder / "phone/cookies"
+
+    def prove_main_job(self):
+        """The demo's own proof, run on the phone; it ends signed in."""
+        work = self.folder / "phone"
+        work.mkdir()
+        return self.at["phone"].run(
+            "env", f"LAB_CA={self.lab.ca}", f"LAB_DOMAIN={self.domain}",
+            f"LAB_DNS_ADDR={self.lab.dns_addr}", f"LAB_DNS_PORT={self.lab.dns_port}",
+            f"LAB_GATEWAY_ADDR={self.at['gateway'].addr}", lib.TOP / "packaging/demo/check.sh",
+            self.port, self.setup_link(), lib.DEMO, work, timeout=120)
+
+    def open(self, name, *options, path="/", timeout=20):
+        """(curl's exit code, status, address asked) of opening a device's page."""
+        done = self.at["phone"].run(
+            "curl", "-sS", "-L", "-m", timeout, "--cacert", self.lab.ca, "-b", self.jar, "-c",
+            self.jar, "-H", "Sec-Fetch-Mode: navigate", "-H", "Sec-Fetch-Dest: document", "-H",
+            "Accept: text/html", "-o", self.folder / "phone/page", "-w",
+            "%{http_code} %{remote_ip}", *options, f"https://{self.host(name)}{path}",
+            timeout=timeout + 10)
+        status, _, addr = done.stdout.partition(" ")
+        return done.returncode, int(status), addr
+
+    def page(self):
+        """What was opened last."""
+        return (self.folder / "phone/page").read_text(errors="replace")
+
+    # ---- devices ----
+
+    def agent_status(self, name):
+        done = self.at[name].run(lib.BUILD / "lanthorn-agent", "status", "--json", "--state",
+                                 self.folder / f"agent-{name}")
+        return json.loads(done.stdout)
