@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -370,11 +371,8 @@ int tls_proof(struct tls *t, const uint8_t secret[16], const struct buf *csr, ui
 
 static int64_t unix_time(const ASN1_TIME *at)
 {
-	int days = 0, secs = 0;
-	ASN1_TIME *zero = ASN1_TIME_set(NULL, 0);
-	bool ok = zero && ASN1_TIME_diff(&days, &secs, zero, at) == 1;
-	ASN1_TIME_free(zero);
-	return ok ? (int64_t)days * 86400 + secs : 0;
+	struct tm tm;
+	return ASN1_TIME_to_tm(at, &tm) == 1 ? timegm(&tm) : 0;
 }
 
 int tls_cert_read(const struct buf *der, struct tls_cert *out, struct err *e)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Keeps the walls of the tree: which layer may include which, where each third-party header lives,
-# the sizes of files and functions, and no path of anybody's own machine. Prints TAP.
+# the sizes of files and functions, no time_t for a library, and no path of anybody's own machine. Prints TAP.
 # Usage: tests/layers.sh [ROOT]; with --scan ROOT it only prints the violations.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -106,6 +106,12 @@ check_functions() {
 		start = 0 }' "$@"
 }
 
+# Calls that hand a time_t to a library. Debian's 32-bit libraries have one of 32 bits, we one of 64
+# (configure.ac): they would read half of it, or the next argument.
+time_calls='\<(ASN1_(UTC|GENERALIZED)?TIME_(set|adj|cmp_time_t)|X509_(cmp_time|time_adj|time_adj_ex)|'
+time_calls="${time_calls}X509_cmp_timeframe|X509_(STORE_CTX|VERIFY_PARAM)_[gs]et_time|"
+time_calls="${time_calls}SSL_(SESSION_)?[gs]et_time|curl_getdate) *\\("
+
 # Prints one line for each violation under the root $1, its kind first.
 scan() {
 	cd "$1"
@@ -117,6 +123,8 @@ scan() {
 		tr '\n' '\0' <"$tmp/c" | xargs -0 grep -HnE '^[[:space:]]*#[[:space:]]*include' |
 			check_includes
 		while IFS= read -r f; do check_functions "$f"; done <"$tmp/c"
+		grep -v '^tests/flow/' "$tmp/c" | tr '\\n' '\\0' | xargs -0r grep -HnE "$time_calls" |
+			sed 's/^/times: /' || :
 	fi
 	while IFS= read -r f; do
 		n=$(wc -l <"$f")
@@ -134,6 +142,7 @@ make_bad_tree() {
 		echo '#include "net/loop.h"'
 		echo '#include <uv.h>'
 		echo '#include <zlib.h>'
+		echo 'int64_t at = curl_getdate(text, NULL);'
 		echo 'void f(void)'
 		echo '{'
 		yes '	f();' | head -n 59
@@ -162,8 +171,8 @@ root=${1-$here/..}
 "$0" --scan "$root" >"$tmp/found"
 make_bad_tree "$tmp/bad"
 "$0" --scan "$tmp/bad" >"$tmp/selftest"
-echo 1..10
-for kind in includes homes functions sizes paths; do
+echo 1..12
+for kind in includes homes functions sizes times paths; do
 	if grep "^$kind: " "$tmp/found" | sed 's/^/# /' | grep .; then
 		report 'not ok' "$kind"
 	else

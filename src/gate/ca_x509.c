@@ -89,8 +89,13 @@ EVP_PKEY *ca_x509_get_key(const void *pem, size_t n)
 
 static int set_time(X509 *cert, int64_t at, int (*set)(X509 *, const ASN1_TIME *))
 {
-	ASN1_TIME *t = ASN1_TIME_set(NULL, (time_t)at);
-	int ok = t && set(cert, t);
+	char text[32];
+	struct tm tm;
+	time_t unix_time = (time_t)at;
+	ASN1_TIME *t = ASN1_TIME_new();
+	int ok = t && gmtime_r(&unix_time, &tm) &&
+		 strftime(text, sizeof(text), "%Y%m%d%H%M%SZ", &tm) &&
+		 ASN1_TIME_set_string_X509(t, text) && set(cert, t);
 	ASN1_TIME_free(t);
 	return ok;
 }

@@ -120,8 +120,8 @@ static void link_certificates_cover_every_device(void **state)
 	tls_cert_unref(enrol);
 }
 
-/* As a TLS server would judge it: chain, purpose, name constraints. */
-static int verify_as_client(struct place *p, X509 *leaf, int64_t now)
+/* As a TLS server would judge it, but for the dates: chain, purpose, name constraints. */
+static int verify_as_client(struct place *p, X509 *leaf)
 {
 	size_t n;
 	const uint8_t *der = ca_der(p->ca, &n);
@@ -131,13 +131,22 @@ static int verify_as_client(struct place *p, X509 *leaf, int64_t now)
 	X509_STORE_add_cert(store, root);
 	X509_STORE_CTX_init(ctx, store, leaf, NULL);
 	X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
-	X509_STORE_CTX_set_time(ctx, 0, (time_t)now);
+	X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_NO_CHECK_TIME);
 	X509_verify_cert(ctx);
 	int why = X509_STORE_CTX_get_error(ctx);
 	X509_STORE_CTX_free(ctx);
 	X509_STORE_free(store);
 	X509_free(root);
 	return why;
+}
+
+static void assert_dates(const X509 *c, int64_t not_before, int64_t not_after)
+{
+	int64_t at;
+	assert_int_equal(ca_x509_time(&at, X509_get0_notBefore(c)), 0);
+	assert_int_equal(at, not_before);
+	assert_int_equal(ca_x509_time(&at, X509_get0_notAfter(c)), 0);
+	assert_int_equal(at, not_after);
 }
 
 static void a_device_certificate_is_a_client_of_that_name(void **state)
@@ -164,14 +173,33 @@ static void a_device_certificate_is_a_client_of_that_name(void **state)
 	assert_string_equal(serial, one.serial);
 	OPENSSL_free(hex);
 	BN_free(bn);
-	assert_int_equal(verify_as_client(p, c, NOW), X509_V_OK);
-	assert_int_equal(verify_as_client(p, c, NOW - 3500), X509_V_OK);
-	assert_int_equal(
-		verify_as_client(p, c, NOW + CA_DEVICE_LIFE_S + 60), X509_V_ERR_CERT_HAS_EXPIRED);
+	assert_int_equal(verify_as_client(p, c), X509_V_OK);
+	assert_dates(c, NOW - 3600, NOW + CA_DEVICE_LIFE_S);
 	assert_int_equal(X509_check_purpose(c, X509_PURPOSE_SSL_SERVER, 0), 0);
 	X509_free(c);
 	buf_done(&one.der);
 	buf_done(&two.der);
+	buf_done(&csr);
+	EVP_PKEY_free(key);
+}
+
+/* 32 bits end in 2038, certificates change the form of their dates in 2050 (RFC 5280 4.1.2.5). */
+static void dates_reach_beyond_2038_and_2050(void **state)
+{
+	struct place *p = *state;
+	static const int64_t nows[] = {INT32_MAX - 60, INT64_C(4102444800)};
+	struct buf csr = BUF_INIT(CA_CSR_MAX);
+	struct err e = {0};
+	EVP_PKEY *key = lab_key("P-256");
+	lab_device_csr(&csr, key, "tv");
+	for (size_t i = 0; i < sizeof(nows) / sizeof(*nows); i++) {
+		struct ca_issued issued;
+		assert_int_equal(ca_issue(p->ca, csr.data, csr.len, nows[i], &issued, &e), 0);
+		X509 *c = parse(issued.der.data, issued.der.len);
+		assert_dates(c, nows[i] - 3600, nows[i] + CA_DEVICE_LIFE_S);
+		X509_free(c);
+		buf_done(&issued.der);
+	}
 	buf_done(&csr);
 	EVP_PKEY_free(key);
 }
@@ -237,6 +265,7 @@ int main(void)
 			link_certificates_cover_every_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_device_certificate_is_a_client_of_that_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(dates_reach_beyond_2038_and_2050, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_requests_are_refused, setup, teardown),
 		cmocka_unit_test(bytes_after_a_request_are_refused),
 	};
