@@ -87,7 +87,7 @@ size_t map_count(const struct map *m)
 
 static size_t find(const struct map *m, const void *key, size_t n, uint64_t hash)
 {
-	size_t i = hash & m->mask;
+	size_t i = (size_t)hash & m->mask;
 	while (m->slots[i].key) {
 		const struct slot *s = &m->slots[i];
 		if (s->hash == hash && s->n == n && memcmp(s->key, key, n) == 0)
@@ -154,7 +154,7 @@ void *map_remove_n(struct map *m, const void *key, size_t n)
 	free(m->slots[i].key);
 	m->count--;
 	for (size_t j = (i + 1) & m->mask; m->slots[j].key; j = (j + 1) & m->mask) {
-		size_t home = m->slots[j].hash & m->mask;
+		size_t home = (size_t)m->slots[j].hash & m->mask;
 		if (((j - home) & m->mask) >= ((j - i) & m->mask)) {
 			m->slots[i] = m->slots[j];
 			i = j;

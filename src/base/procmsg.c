@@ -121,11 +121,11 @@ int procmsg_encode(const struct procmsg *m, uint8_t *out)
 static void get_lists(struct procmsg *m, struct cursor *c)
 {
 	for (unsigned i = 0; i < m->n_names; i++) {
-		get_text(c, m->names[i], sizeof(m->names[i]), get_num(c, 1));
+		get_text(c, m->names[i], sizeof(m->names[i]), (size_t)get_num(c, 1));
 		c->bad |= !name_ok(m->names[i]);
 	}
 	for (unsigned i = 0; i < m->n_addrs; i++) {
-		get_text(c, m->addrs[i], sizeof(m->addrs[i]), get_num(c, 1));
+		get_text(c, m->addrs[i], sizeof(m->addrs[i]), (size_t)get_num(c, 1));
 		c->bad |= !addr_ok(m->addrs[i]);
 	}
 }
@@ -141,7 +141,7 @@ int procmsg_decode(struct procmsg *m, const uint8_t *p, size_t n, struct err *e)
 	m->flags = (uint32_t)get_num(&c, 4);
 	m->id = get_num(&c, 8);
 	m->next_at = (int64_t)get_num(&c, 8);
-	size_t text_len = get_num(&c, 2), blob_len = get_num(&c, 4);
+	size_t text_len = (size_t)get_num(&c, 2), blob_len = (size_t)get_num(&c, 4);
 	if (m->n_names > PROCMSG_NAMES_MAX || m->n_addrs > PROCMSG_ADDRS_MAX)
 		return err_set(e, -EBADMSG, "a process message with too many names");
 	get_lists(m, &c);

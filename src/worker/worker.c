@@ -34,8 +34,8 @@ static void on_sweep(struct timer *t)
 static struct http_limits limits_of(const struct conf *c)
 {
 	struct http_limits l = http_limits_default;
-	l.head_max = c->limits.request_head;
-	l.url_max = c->limits.url;
+	l.head_max = (size_t)c->limits.request_head;
+	l.url_max = (size_t)c->limits.url;
 	l.fields_max = c->limits.headers;
 	l.head_ms = c->limits.head_timeout_ms;
 	l.idle_ms = c->limits.idle_timeout_ms;
