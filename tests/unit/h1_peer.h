@@ -15,7 +15,23 @@
 #include "base/list.h"
 #include "net/loop.h"
 
-#define GUARD_MS 10000
+#define GUARD_MS 30000
+
+/* The tables name errors by the numbers that most machines have; MIPS has others. */
+static inline int usual_errno(int code)
+{
+	switch (-code) {
+	case ECONNRESET:
+		return -104;
+	case ENOBUFS:
+		return -105;
+	case ETIMEDOUT:
+		return -110;
+	case ECANCELED:
+		return -125;
+	}
+	return code;
+}
 
 struct peer {
 	struct job job;

@@ -10,7 +10,7 @@
 
 #include "net/dial.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 30000
 
 static void on_open(struct stream *s, void *ctx)
 {

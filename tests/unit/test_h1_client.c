@@ -138,7 +138,7 @@ static void on_fail(struct call *c, const struct err *why, bool unsent, void *ct
 	(void)c;
 	a->call = NULL;
 	assert_true(why->text[0]);
-	note(a, "fail%d%s;", why->code, unsent ? "u" : "");
+	note(a, "fail%d%s;", usual_errno(why->code), unsent ? "u" : "");
 }
 
 static const struct call_cb call_cb = {.on_head = on_head,
@@ -183,7 +183,7 @@ static void on_closed(void *ctx, struct client *c, const struct err *why)
 {
 	struct asker *a = ctx;
 	(void)c;
-	note(a, "closed%d;", why->code);
+	note(a, "closed%d;", usual_errno(why->code));
 	loop_stop(a->loop);
 }
 

@@ -123,7 +123,7 @@ static void on_done(struct exchange *x, int status)
 {
 	struct app *a = x->ctx;
 	timer_cancel(&a->later);
-	note(a, "done", status);
+	note(a, "done", usual_errno(status));
 	a->x = NULL;
 }
 
@@ -422,15 +422,16 @@ static void a_slow_upload_passes_while_bytes_move(void **state)
 	body[40] = 0;
 	char in[256];
 	sprintf(in, POST("/count", "40", "%s"), body);
-	/* The head at once, then 40 bytes 5 ms apart: over three times the idle limit. */
+	/* A byte every 10 ms: longer than the idle limit in all. */
 	struct app a = {
 		.peer = {.in = in, .n = strlen(in) - 40}
         };
 	struct peer *p = &a.peer;
 	struct http_limits l = quick;
-	l.head_ms = 5000;
+	l.head_ms = GUARD_MS;
+	l.idle_ms = 400;
 	p->n = strlen(in);
-	p->gap_ms = 5;
+	p->gap_ms = 10;
 	p->close_on = "counted";
 	run(&a, &l);
 	assert_string_equal(a.log, "end40;done0;closed0;");
