@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages of the named groups, only those that are missing, in one apt call.
-# Usage: packaging/deps.sh [build|demo|test|package|browser]…
+# Usage: packaging/deps.sh [build|demo|test|package|browser|cross]…
 set -eu
 
 packages_of() {
@@ -15,6 +15,8 @@ packages_of() {
 			python3-dnspython faketime systemd busybox bind9 bind9-dnsutils iproute2 \
 			nftables strace ;;
 	package) echo debhelper debootstrap dpkg-dev fakeroot lintian ;;
+	cross) echo gcc-aarch64-linux-gnu gcc-arm-linux-gnueabihf gcc-mipsel-linux-gnu \
+			gcc-s390x-linux-gnu qemu-user libcmocka-dev ;;
 	browser) echo chromium libnss3-tools fonts-dejavu-core ;;
 	*) echo "deps.sh: no group $1" >&2 && return 64 ;;
 	esac
