@@ -123,7 +123,7 @@ scan() {
 		tr '\n' '\0' <"$tmp/c" | xargs -0 grep -HnE '^[[:space:]]*#[[:space:]]*include' |
 			check_includes
 		while IFS= read -r f; do check_functions "$f"; done <"$tmp/c"
-		grep -v '^tests/flow/' "$tmp/c" | tr '\\n' '\\0' | xargs -0r grep -HnE "$time_calls" |
+		grep -v '^tests/flow/' "$tmp/c" | tr '\n' '\0' | xargs -0r grep -HnE "$time_calls" |
 			sed 's/^/times: /' || :
 	fi
 	while IFS= read -r f; do
