@@ -51,7 +51,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
 			<a class="skip" href="#page">Skip to the content</a>
 			<header class="bar">
 				<a class="mark" href="/"><Icon name="lantern" /><span>{me.title}</span></a>
-				<a class="me" href="/account" aria-label={`Your account, ${called}`}
+				<a class="me" href="/account"
 					aria-current={path === '/account' ? 'page' : undefined}>
 					<span class="badge round" aria-hidden="true">{initial(called)}</span>
 					<span class="name">{called}<small class="soft">Your account</small></span>
