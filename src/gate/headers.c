@@ -147,7 +147,7 @@ static bool cookie_is_allowed(const char *value)
 	size_t n = strcspn(value, "=;");
 	while (n && (value[n - 1] == ' ' || value[n - 1] == '\t'))
 		n--;
-	if (is_ours(value, n))
+	if (n == 0 || is_ours(value, n)) /* without a name the value is what comes back as one */
 		return false;
 	for (const char *p = strchr(value, ';'); p; p = strchr(p, ';')) {
 		p += 1 + strspn(p + 1, " \t");
@@ -183,6 +183,8 @@ void headers_to_browser(struct msg *resp)
 	}
 	for (size_t i = 0; i < sizeof(house) / sizeof(*house); i++)
 		msg_remove(resp, house[i]);
+	if (msg_status(resp) == 431) /* see h1_conn_write_error */
+		msg_add(resp, "clear-site-data", "\"cookies\"");
 	msg_add(resp, "strict-transport-security", "max-age=15552000");
 	if (!msg_get(resp, "cross-origin-opener-policy"))
 		msg_add(resp, "cross-origin-opener-policy", "same-origin");

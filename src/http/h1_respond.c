@@ -201,6 +201,10 @@ void h1_conn_write_error(struct http_conn *c, int status)
 	c->frame = H1_FRAME_LENGTH;
 	c->resp_left = strlen(text) + 1;
 	msg_add(m, "content-type", "text/plain");
+	/* What makes a browser's head too large is cookies. Any host of a domain can set them for
+	 * all of it, and without this would shut a person out for as long as they last. */
+	if (status == 431)
+		msg_add(m, "clear-site-data", "\"cookies\"");
 	write_head(c, m);
 	stream_write(c->s, text, strlen(text));
 	stream_write(c->s, "\n", 1);

@@ -122,6 +122,7 @@ static void a_device_cannot_set_what_belongs_to_the_house(void **state)
 	} rows[] = {
 		{"a=1; Path=/", true},
 		{"a=1; Domain=home.test", false},
+		{"=__Host-lanthorn=x; Secure; Path=/", false},
 		{"a=1;domain=home.test; Secure", false},
 		{"a=1; DOMAIN = home.test", false},
 		{"__Host-lanthorn=evil; Path=/; Secure", false},
