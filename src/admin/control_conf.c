@@ -19,6 +19,7 @@
 #include "net/msgpipe.h"
 #include "net/tls.h"
 #include "store/conf.h"
+#include "store/devices.h"
 
 #define AREA "admin/control"
 #define CA_FILE_MAX (256u * 1024)
@@ -151,6 +152,7 @@ static void add_devices(struct control *c, struct snapshot *s, int64_t now)
 			continue; /* the configuration took the name since */
 		struct route *r = route_new();
 		r->kind = ROUTE_LINK;
+		r->has_forerunner = device_has_forerunner(&all[i], clock_unix());
 		snprintf(r->device, sizeof(r->device), "%s", all[i].id);
 		snprintf(r->host, sizeof(r->host), "%s.%s", all[i].id, c->conf->domain);
 		add_route(c, s, r, now);

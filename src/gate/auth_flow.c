@@ -17,9 +17,6 @@
 #include "store/devices.h"
 #include "store/sessions.h"
 
-/* Longer than any session may live: by then every browser has begun a new one. */
-#define CLEAR_FOR_S (400 * 86400)
-
 static int state_read(uint8_t out[32], const char *text)
 {
 	uint8_t raw[40];
@@ -112,9 +109,9 @@ static void clear_what_was_before(struct auth *a, struct ask *ask)
 	struct device d;
 	char device[64];
 	if (auth_device_of(a, ask->host, device) < 0 ||
-		devices_find(a->o.db, device, &d, NULL) < 0 || !d.name_had_owner)
+		devices_find(a->o.db, device, &d, NULL) < 0)
 		return;
-	if (clock_unix() - d.created_at < CLEAR_FOR_S)
+	if (device_has_forerunner(&d, clock_unix()))
 		msg_set(ask->resp, "clear-site-data", "\"cache\", \"storage\"");
 }
 

@@ -78,6 +78,8 @@ void page_error_reply(struct exchange *x, const struct page_error *e)
 		snprintf(seconds, sizeof(seconds), "%u", e->retry_after);
 		msg_add(head, "retry-after", seconds);
 	}
+	if (e->clear_site)
+		msg_add(head, "clear-site-data", "\"cache\", \"storage\"");
 	if (html)
 		put_html(&b, e);
 	else

@@ -2,6 +2,8 @@
  * for scripts (by Accept). */
 #pragma once
 
+#include <stdbool.h>
+
 #include "http/exchange.h"
 
 struct page_error {
@@ -9,6 +11,7 @@ struct page_error {
 	const char *device;   /* label, or NULL */
 	const char *why;      /* one sentence for people; NULL: a standard one */
 	unsigned retry_after; /* seconds; 0: no such field */
+	bool clear_site;      /* let the browser forget what pages of this host left in it */
 };
 
 /* Answer `x` with a whole page. Never cached. */

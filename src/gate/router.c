@@ -136,6 +136,14 @@ static void forward(struct router *r, struct exchange *x, struct route *route, s
 				  .all = all});
 }
 
+/* A service worker of the device that had this name before would answer for the new one, before
+ * anything reaches this gateway. But its browser looks for a newer script of it now and then. */
+static bool left_worker_asks(const struct msg *req, const struct route *route)
+{
+	const char *dest = msg_get(req, "sec-fetch-dest");
+	return route->has_forerunner && dest && strcmp(dest, "serviceworker") == 0;
+}
+
 /* `s`: what a script's token opened, or NULL. */
 static void to_device(struct router *r, struct exchange *x, struct route *route, struct session *s)
 {
@@ -150,7 +158,9 @@ static void to_device(struct router *r, struct exchange *x, struct route *route,
 	else if (guard_is_navigation(x->req))
 		send_to_sign_in(r, x, route);
 	else
-		refuse(x, 401, route->device, NULL);
+		page_error_reply(x, &(struct page_error){.status = 401,
+					    .device = route->device,
+					    .clear_site = left_worker_asks(x->req, route)});
 }
 
 static void to_base(struct router *r, struct exchange *x, struct route *route, struct session *s)

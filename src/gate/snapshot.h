@@ -26,6 +26,7 @@ struct route {
 	char host[254];	     /* lower case, no port */
 	char device[64];     /* label; "" for ROUTE_BASE */
 	bool public;	     /* no sign-in needed */
+	bool has_forerunner; /* another device had the name: see device_has_forerunner */
 	char up_host[254];   /* ROUTE_UPSTREAM: IP literal or name */
 	uint16_t up_port;
 	struct tls_client *up_tls; /* NULL: plain HTTP */

@@ -10,6 +10,8 @@
 #include "store/db.h"
 #include "store/device_tokens.h"
 
+/* Longer than any session may live: by then every browser has signed in anew. */
+#define LEFT_FOR_S (400 * 86400)
 #define COLUMNS                                                                                    \
 	"id, label, title, created_at, last_seen_at,"                                              \
 	" EXISTS (SELECT 1 FROM devices AS o WHERE o.label = devices.label AND o.id < devices.id)"
@@ -23,6 +25,11 @@ static void fill(sqlite3_stmt *st, void *row)
 	d->created_at = db_int(st, 3);
 	d->last_seen_at = db_int(st, 4);
 	d->name_had_owner = db_int(st, 5);
+}
+
+bool device_has_forerunner(const struct device *d, int64_t now)
+{
+	return d->name_had_owner && now - d->created_at < LEFT_FOR_S;
 }
 
 static const struct db_shape DEVICE = {sizeof(struct device), fill, "device"};

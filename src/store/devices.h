@@ -32,6 +32,8 @@ int devices_find(struct db *db, const char *id, struct device *out, struct err *
 int devices_list(struct db *db, struct device **out, size_t *n, struct err *e);
 int devices_set_title(struct db *db, const char *id, const char *title, struct err *e);
 int devices_seen(struct db *db, const char *id, int64_t now, struct err *e);
+/* Another device had this name before, and browsers may still keep what its pages left. */
+bool device_has_forerunner(const struct device *d, int64_t now);
 /* In one transaction: the row is marked removed, its certificates die, its enrolment secret is
  * wiped, grants for the name go. */
 int devices_remove(struct db *db, const char *id, int64_t now, struct err *e);
