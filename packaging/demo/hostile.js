@@ -65,7 +65,6 @@ const FORGED = {
 	'Reporting-Endpoints': 'default="https://DOMAIN/signout"',
 	'Report-To': '{"group":"default","max_age":1,"endpoints":[{"url":"https://DOMAIN/"}]}',
 	'NEL': '{"report_to":"default","max_age":1}',
-	'Public-Key-Pins': 'pin-sha256="x"; max-age=1; includeSubDomains',
 };
 
 // Bytes in place of an answer: two answers, a field that ends a line in the middle, two lengths.
@@ -102,6 +101,16 @@ function forged(res, domain) {
 	send(res, 200, 'text/plain', 'forged');
 }
 
+// A worker that answers for the whole host, and would for the device that has the name next.
+const GHOST = `
+self.addEventListener('install', () => self.skipWaiting());
+self.addEventListener('fetch', (event) => {
+	if (event.request.mode === 'navigate')
+		event.respondWith(new Response('<title>Ghost</title><h1>Ghost</h1>',
+			{ headers: { 'Content-Type': 'text/html' } }));
+});
+`;
+
 const PIXEL = '<img src="/pixel" alt="">';
 const routes = {
 	'/': (res) => send(res, 200, 'text/html; charset=utf-8', PAGE),
@@ -109,6 +118,7 @@ const routes = {
 	'/worker.js': (res) => send(res, 200, 'text/javascript', WORKER),
 	'/deep/worker.js': (res) => send(res, 200, 'text/javascript', WORKER,
 		{ 'Service-Worker-Allowed': '/' }),
+	'/ghost.js': (res) => send(res, 200, 'text/javascript', GHOST),
 	'/forged': (res, asked) => forged(res, asked.get('domain')),
 	'/bounce': (res, asked) => send(res, Number(asked.get('status')), 'text/plain', '',
 		{ Location: asked.get('to') }),

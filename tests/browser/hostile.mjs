@@ -53,10 +53,23 @@ async function attackAll(target, path) {
 		await page.waitForFunction((cell) => document.querySelector(cell).textContent !== '…',
 			`[data-seen="${name}"]`);
 	}
-	const seen = await page.$$eval('[data-seen]', (cells) => cells.map((cell) =>
-		[cell.dataset.seen, cell.textContent]));
+	const seen = await page.evaluate(() => Object.keys({ ...attacks, ...clicks }).map((name) =>
+		[name, document.querySelector(`[data-seen="${name}"]`).textContent]));
 	await page.close();
 	return seen;
+}
+
+// One of the page's schemes; the windows need a click, and are handed back.
+async function scheme(page, name) {
+	await page.click(`[data-attack="${name}"]`);
+	await page.waitForFunction((cell) => !['…', ''].includes(
+		document.querySelector(cell).textContent), `[data-seen="${name}"]`);
+	return page.textContent(`[data-seen="${name}"]`);
+}
+
+async function popup(page, name) {
+	const [other, seen] = await Promise.all([context.waitForEvent('page'), scheme(page, name)]);
+	return [other, seen];
 }
 
 // Requests of an attack that reached a device's service.
@@ -69,6 +82,16 @@ function how(origin, name, seen) {
 	const status = answers.get(`${origin} ${name}`);
 	return `${status ? 'the gateway answered ' + status : 'no answer was seen'}, ` +
 		`the page saw "${seen}"`;
+}
+
+async function signIn(page) {
+	await page.goto(stack.base + '/signin');
+	if (page.url() === stack.base + '/')
+		return;
+	await page.fill('[name=user]', 'admin');
+	await page.fill('[name=password]', PASSWORD);
+	await page.press('[name=password]', 'Enter');
+	await page.waitForURL(stack.base + '/');
 }
 
 async function setUp() {
@@ -85,11 +108,29 @@ async function setUp() {
 }
 
 const page = await setUp();
-const open = `http://127.0.0.1:${stack.services.guest}`;
-await attackAll(open, '/api/state');
+const unguarded = `http://127.0.0.1:${stack.services.guest}`;
+await attackAll(unguarded, '/api/state');
 await attackAll(guest, '/api/state');
 const atSibling = await attackAll(tv, '/api/state');
 const atGateway = await attackAll(stack.base, '/signout');
+const hostile = await context.newPage();
+await hostile.goto(`${guest}/?${new URLSearchParams({ target: tv })}`);
+
+// A small table of schemes whose end the page itself sees.
+const ends = [
+	['a device cannot relax the origin of its pages', 'domain',
+		/^(SecurityError|document.domain is guest\..*)$/],
+	['a service worker stays in its folder', 'worker-above-its-folder', /^SecurityError$/],
+	['a service worker cannot live in the gateway\'s paths', 'worker-of-the-gateway',
+		/^TypeError$/],
+	['the gateway\'s paths are never forwarded', 'path-of-the-gateway', /^answer 404$/],
+	['a sibling cannot be framed and read', 'frame', /^SecurityError$/],
+	['a second answer behind the first is nobody\'s', 'split-second', /, then anything$/],
+	...['cr', 'nul', 'fold', 'lengths', 'both'].map((kind) => [
+		`an answer split by "${kind}" is refused`, 'split-' + kind,
+		/^answer 502, then anything$/]),
+];
+
 const tests = [
 	['every attack arrives where no gateway stands', async () => {
 		const lost = atSibling.map(([name]) => name).filter((name) => !arrived('guest', name)
@@ -109,6 +150,117 @@ const tests = [
 		await page.waitForFunction(() => document.querySelector('#word').textContent === 'Off');
 		await page.goto(stack.base + '/');
 		equal(page.url(), stack.base + '/', 'where the launcher leads');
+	}],
+	...ends.map(([promise, name, end]) => [promise, async () => {
+		const seen = await scheme(hostile, name);
+		check(end.test(seen), seen);
+		return seen;
+	}]),
+	['fields of a device that would act on its siblings are dropped', async () => {
+		const [answer] = await Promise.all([hostile.waitForResponse(/forged/),
+			scheme(hostile, 'fields')]);
+		const fields = await answer.headersArray();
+		const of = (name) => fields.filter((field) => field.name.toLowerCase() === name)
+			.map((field) => field.value).join(' | ');
+		equal(of('set-cookie'), 'own=1; Path=/', 'Set-Cookie');
+		equal(of('strict-transport-security'), 'max-age=15552000', 'HSTS');
+		equal(of('cross-origin-resource-policy'), 'same-origin', 'CORP');
+		for (const name of ['alt-svc', 'clear-site-data', 'service-worker-allowed', 'nel',
+			'report-to', 'reporting-endpoints'])
+			equal(of(name), '', name);
+	}],
+	['a device cannot toss the gateway\'s cookies', async () => {
+		const kept = await scheme(hostile, 'cookies-of-the-gateway');
+		await page.goto(tv + '/');
+		equal(await page.textContent('h1'), 'Television', 'the sibling\'s page');
+		await page.goto(stack.base + '/');
+		equal(page.url(), stack.base + '/', 'where the launcher leads');
+		const names = (stack.requests('tv').at(-1).headers.cookie ?? '').split('; ')
+			.map((pair) => pair.split('=')[0]);
+		check(!names.includes('__Host-lanthorn'), names.join());
+		return `the browser kept "${kept}"`;
+	}],
+	['of a cookie for the whole domain siblings see just that (a known rest)', async () => {
+		equal(await scheme(hostile, 'cookie-of-the-parent'), 'kept', 'the browser');
+		await page.goto(tv + '/');
+		equal(await page.textContent('h1'), 'Television', 'the sibling\'s page');
+	}],
+	['an opened sibling is out of its opener\'s reach', async () => {
+		for (const name of ['window', 'window-by-bounce']) {
+			const [other, seen] = await popup(hostile, name);
+			equal(await other.textContent('h1'), 'Television', name);
+			equal(seen, 'the window is out of reach', name);
+			check(await other.evaluate(() => window.opener === null), 'an opener');
+			await other.close();
+		}
+	}],
+	['a plain link opens a sibling, and says only from which host (a known rest)', async () => {
+		const [other] = await popup(hostile, 'link');
+		await other.close();
+		const [request] = arrived('tv', 'link');
+		equal(request.method, 'GET', 'method');
+		equal(request.headers.referer, guest + '/', 'Referer');
+	}],
+	['a guessed sign-in code ends in words', async () => {
+		const [other] = await popup(hostile, 'bounce-to-the-gateway');
+		equal(await other.textContent('h1'), 'That took a little too long', 'the page');
+		await other.goto(tv + '/');
+		equal(await other.textContent('h1'), 'Television', 'the session');
+		await other.close();
+	}],
+	['an address with a secret is not told to the device that a page leads to', async () => {
+		await page.goto(tv + '/?secret=1');
+		await page.evaluate((to) => { location = to; }, guest + '/?attack=referer');
+		await page.waitForURL(/referer/);
+		equal(arrived('guest', 'referer').at(-1).headers.referer, tv + '/', 'Referer');
+	}],
+	['a name rebound to the gateway gets no certificate, and 421 without TLS', async () => {
+		const rebound = await startBrowser(stack.ca,
+			'--host-resolver-rules=MAP rebound.example 127.0.0.1');
+		const own = await rebound.context(DESKTOP);
+		const failed = await (await own.newPage()).goto(`https://rebound.example:${stack.port}/`)
+			.then(() => 'answered', (error) => error.message);
+		const answer = await (await own.newPage()).goto(
+			`http://rebound.example:${stack.http_port}/`);
+		await rebound.close();
+		check(failed.includes('ERR_SSL_UNRECOGNIZED_NAME_ALERT'), failed);
+		equal(answer.status(), 421, 'status by http');
+	}],
+	['too many cookies sign out, and no more', async () => {
+		const own = await (await browser.context(DESKTOP)).newPage();
+		await signIn(own);
+		await own.goto(guest + '/');
+		await scheme(own, 'cookie-flood');
+		await own.goto(stack.base + '/');
+		const flooded = own.url();
+		await signIn(own);
+		await own.goto(guest + '/');
+		await scheme(own, 'cookie-bomb');
+		const answer = await own.goto(stack.base + '/');
+		equal(answer.status(), 431, 'the first answer');
+		await signIn(own);
+		equal((await own.context().cookies(guest)).filter((one) => one.name.startsWith('flood'))
+			.length, 0, 'cookies that are left');
+		await own.goto(tv + '/');
+		equal(await own.textContent('h1'), 'Television', 'the sibling\'s page');
+		await own.context().close();
+		return `after the flood the launcher is at ${flooded.replace(stack.base, '')}`;
+	}],
+	['what a device left in a browser is gone when its name has a new owner', async () => {
+		equal(await scheme(hostile, 'worker-that-stays'), 'registered', 'the worker');
+		await hostile.evaluate(() => localStorage.setItem('left', 'behind'));
+		await hostile.goto(guest + '/');
+		equal(await hostile.textContent('h1'), 'Ghost', 'the old device\'s worker');
+		await stack.ctl('replace', 'guest');
+		const looks = [];
+		for (let i = 0; i < 20 && looks.at(-1) !== 'guest'; i++) {
+			await hostile.goto(guest + '/');
+			looks.push(await hostile.textContent('h1'));
+			await hostile.waitForTimeout(500);
+		}
+		equal(looks.at(-1), 'guest', 'the new device\'s page');
+		equal(await hostile.evaluate(() => localStorage.getItem('left')), null, 'what was left');
+		return looks.join();
 	}],
 ];
 

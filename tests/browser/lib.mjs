@@ -24,8 +24,8 @@ export function equal(found, expected, what) {
 		JSON.stringify(expected));
 }
 
-// The stack of stack.py, which takes `words`. `ctl` runs lanthornctl, `requests` is what reached a
-// device, `stop` resolves to the exit code.
+// The stack of stack.py, which takes `words`. `ctl` runs lanthornctl or a verb of stack.py,
+// `requests` is what reached a device, `stop` resolves to the exit code.
 export async function startStack(...words) {
 	const child = spawn('python3', [path.join(HERE, 'stack.py'), ...words],
 		{ stdio: ['pipe', 'pipe', 'inherit'] });

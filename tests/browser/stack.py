@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """A whole LAN for the browser tests: two linked devices with certificates of their own, and one
-without an agent, the screen, which the lamp's page may embed. With the argument "hostile" a guest is
-linked as well, whose page attacks the others.
+without an agent, the screen, which the lamp's page may embed. With the argument "hostile" a guest
+is linked as well, whose page attacks the others, and there is a port for plain HTTP.
 
-Prints one JSON line when all is up; then each line on stdin is a lanthornctl call (JSON list), each
-answered by one JSON line; the end of stdin ends everything. Exit 1 when a program ended badly.
+Prints one JSON line when all is up; then each line on stdin is a JSON list, a call of lanthornctl or
+a verb of this script, each answered by one JSON line; the end of stdin ends everything. Exit 1 when
+a program ended badly.
 """
 import json
 import pathlib
@@ -23,6 +24,8 @@ def bring_up(stack):
     upstream: http://127.0.0.1:{port}
     embed_from: [lamp]
 """
+    if "hostile" in sys.argv[1:]:
+        stack.http_port = lib.free_port()
     stack.start_gateway()
     for name, title in (("tv", "Television"), ("lamp", "Lamp")):
         stack.add_device(name, title)
@@ -34,8 +37,39 @@ def bring_up(stack):
         host = stack.host(name)
         lib.wait_for(f"the certificate of {host}",
                      lambda host=host: shown_names(stack.port, host, stack.lab.ca) == [host], 60)
-    return {"port": stack.port, "domain": stack.domain, "ca": stack.lab.ca,
-            "folder": str(stack.folder), "services": stack.devices, "setup": stack.setup_link()}
+    return {"port": stack.port, "http_port": stack.http_port, "domain": stack.domain,
+            "ca": stack.lab.ca, "folder": str(stack.folder), "services": stack.devices,
+            "setup": stack.setup_link()}
+
+
+def stop_agent(stack, name):
+    stack.agents[name].stop()
+
+
+def start_agent(stack, name):
+    stack.start_agent(name)
+
+
+def replace(stack, name):
+    """Another device gets the name."""
+    stack.ctl("devices", "remove", name)
+    stop_agent(stack, name)
+    (stack.folder / f"agent-{name}").rename(stack.folder / f"agent-{name}-before")
+    (stack.folder / f"{name}.port").unlink()
+    stack.add_device(name)
+    stack.wait_for_certificate(name)
+
+
+VERBS = {"stop-agent": stop_agent, "start-agent": start_agent, "replace": replace}
+
+
+def obey(stack, words):
+    """The answer to a line: of a verb of ours, or of lanthornctl."""
+    if words[0] in VERBS:
+        VERBS[words[0]](stack, *words[1:])
+        return {}
+    done = stack.ctl_run(*words)
+    return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 
 
 def main():
@@ -44,9 +78,7 @@ def main():
     try:
         print(json.dumps(bring_up(stack)), flush=True)
         for line in sys.stdin:
-            done = stack.ctl_run(*json.loads(line))
-            print(json.dumps({"code": done.returncode, "out": done.stdout, "err": done.stderr}),
-                  flush=True)
+            print(json.dumps(obey(stack, json.loads(line))), flush=True)
         code = 0
     finally:
         stack.stop()

@@ -162,6 +162,7 @@ class Stack:
         self.devices = {}
         self.agents = {}
         self.config, self.sections = config, sections or {}
+        self.http_port = 0
         self.expect_crashes = set()  # of (process, signal) that the flow itself causes
         try:
             self.make_lab(lab)
@@ -181,7 +182,7 @@ class Stack:
         return f"""domain: {self.domain}
 listen:
   port: {self.port}
-  http_port: 0
+  http_port: {self.http_port}
   addresses: [127.0.0.1]
 addresses: [127.0.0.1]
 state_dir: {self.folder}/state
