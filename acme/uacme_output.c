@@ -123,18 +123,21 @@ static void on_uacme_line(struct facts *f, struct uacme_verdict *v, const char *
 		copy_line(f->last, sizeof(f->last), s);
 }
 
+/* A CA that names a far year must not silence the gateway until then. */
+static int64_t bounded(int64_t s)
+{
+	return s < 0 ? 0 : s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S;
+}
+
 /* Retry-After of RFC 9110 §10.2.3: seconds, or a date. */
 static int64_t retry_after_field(const char *s, int64_t now)
 {
 	struct tm tm = {0};
-	if (*s >= '0' && *s <= '9') {
-		long long n = strtoll(s, NULL, 10);
-		return n < RETRY_AFTER_MAX_S ? n : RETRY_AFTER_MAX_S;
-	}
+	if (*s >= '0' && *s <= '9')
+		return bounded(strtoll(s, NULL, 10));
 	if (!strptime(s, "%a, %d %b %Y %H:%M:%S GMT", &tm))
 		return 0;
-	int64_t when = timegm(&tm);
-	return when > now ? when - now : 0;
+	return bounded(timegm(&tm) - now);
 }
 
 static void on_head_line(struct facts *f, const char *line, int64_t now)
@@ -202,8 +205,7 @@ static int64_t retry_after(const char *detail, int64_t now)
 		return 0;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	int64_t when = timegm(&tm);
-	return when > now ? when - now : 0;
+	return bounded(timegm(&tm) - now);
 }
 
 /* What the problem types of RFC 8555 §6.7 mean to the person who runs the gateway. */

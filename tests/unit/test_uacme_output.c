@@ -66,6 +66,13 @@ static const struct sample samples[] = {
 	ROW("limit with a time that has passed",
 		PROBLEM(NEW_ORDER, "rateLimited", "retry after 2020-01-01 10:22:33 UTC", "429"),
 		STATE_FAIL_LIMIT, "limits how often"),
+	ROW("limit until a far year",
+		PROBLEM(NEW_ORDER, "rateLimited", "retry after 4052-12-01T00:00:00Z", "429"),
+		STATE_FAIL_LIMIT, "limits how often", .retry_after_s = 604800),
+	ROW("Retry-After in a far year",
+		TRACE("503 Busy", "Retry-After: Tue, 01 Dec 4052 08:23:33 GMT\r\n", "")
+		"uacme: " NEW_ORDER " failed\n",
+		STATE_FAIL_CA, "HTTP status 503", .retry_after_s = 604800),
 	ROW("limit with an ISO time",
 		PROBLEM(NEW_ORDER, "rateLimited", "retry after 2026-12-01T08:22:43Z", "429"),
 		STATE_FAIL_LIMIT, "limits how often", .retry_after_s = 10),
