@@ -141,9 +141,11 @@ void headers_to_device(struct msg *req, const struct headers_ctx *c, const char 
 	}
 }
 
-/* A cookie for a parent domain would reach siblings; one in the gateway's names would toss ours. */
+/* A cookie for a parent domain would reach siblings; one in the gateway's names would toss ours. One
+ * without a name ("=NAME=x") comes back as if it had one, from browsers that still take it. */
 static bool cookie_is_allowed(const char *value)
 {
+	value += strspn(value, "= \t");
 	size_t n = strcspn(value, "=;");
 	while (n && (value[n - 1] == ' ' || value[n - 1] == '\t'))
 		n--;

@@ -128,6 +128,9 @@ static void a_device_cannot_set_what_belongs_to_the_house(void **state)
 		{"__Host-lanthorn=evil; Path=/; Secure", false},
 		{"__Host-lanthorn =evil; Path=/; Secure", false},
 		{"__Host-ls=evil", false},
+		{"=__Host-lanthorn=evil; Path=/; Secure", false},
+		{" = =__Host-ls; Path=/", false},
+		{"=a=1", true},
 		{"domain=1; Path=/", true},
 		{"a=1; X-Domain=home.test", true},
 	};
