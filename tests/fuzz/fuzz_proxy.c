@@ -193,7 +193,7 @@ static void check_fields_to_device(const struct msg *m)
 	for (unsigned i = 0; i < msg_count(m); i++) {
 		struct field f = msg_field(m, i);
 		extra += !strncmp(f.name, "x-forwarded-", 12) || !strncmp(f.name, "lanthorn-", 9);
-		assert(strncmp(f.name, "x_forwarded", 11) && strncmp(f.name, "lanthorn_", 9));
+		assert(strncmp(f.name, "x_forwarded_", 12) && strncmp(f.name, "lanthorn_", 9));
 		assert(strcmp(f.name, "keep-alive") && strcmp(f.name, "proxy-connection"));
 		if (!strcmp(f.name, "cookie"))
 			assert(!strstr(f.value, "; __Host-lanthorn=") &&
