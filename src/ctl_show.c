@@ -56,7 +56,12 @@ static const char *how_far(json_int_t at, char out[48])
 	static const struct {
 		const char *word;
 		json_int_t seconds;
-	} units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
+	} units[] = {
+		{"day",    86400},
+                {"hour",   3600 },
+                {"minute", 60   },
+                {"second", 1    }
+        };
 	json_int_t d = at - (json_int_t)time(NULL), n = d < 0 ? -d : d;
 	size_t i = 0;
 	if (!at)
@@ -122,6 +127,18 @@ void show_certs(const json_t *body)
 
 /* ---- devices ---- */
 
+static void show_dns_failure(const char *who, const json_t *name)
+{
+	const json_t *failure = json_object_get(name, "failure");
+	if (!json_is_object(failure))
+		return;
+	printf("      %s not in DNS: ", who);
+	put_clean(stdout, text_of(failure, "text"));
+	printf("\n      what to do: ");
+	put_clean(stdout, text_of(failure, "remedy"));
+	printf("\n");
+}
+
 static void show_device(const json_t *d)
 {
 	char seen[48];
@@ -139,14 +156,7 @@ static void show_device(const json_t *d)
 	else
 		printf("waiting to be paired");
 	printf("\n");
-	const json_t *failure = json_object_get(json_object_get(d, "dns"), "failure");
-	if (json_is_object(failure)) {
-		printf("      its name is not in DNS: ");
-		put_clean(stdout, text_of(failure, "text"));
-		printf("\n      what to do: ");
-		put_clean(stdout, text_of(failure, "remedy"));
-		printf("\n");
-	}
+	show_dns_failure("its name is", json_object_get(d, "dns"));
 }
 
 void show_devices(const json_t *body)
@@ -185,6 +195,20 @@ void show_users(const json_t *body)
 
 /* ---- status ---- */
 
+/* The first two may be the base name and the wildcard; a device's stands with the device. */
+static void show_gateway_name(const json_t *s)
+{
+	size_t i;
+	const json_t *name;
+	json_array_foreach(json_object_get(s, "names"), i, name)
+	{
+		const char *text = text_of(name, "name");
+		if (strcmp(text, text_of(s, "domain")) == 0 || text[0] == '*')
+			show_dns_failure(
+				text[0] == '*' ? "the wildcard is" : "the gateway's name is", name);
+	}
+}
+
 void show_status(const json_t *s)
 {
 	char since[48];
@@ -199,6 +223,7 @@ void show_status(const json_t *s)
 		put_clean(stdout, text_of(t, "why"));
 		printf("\n");
 	}
+	show_gateway_name(s);
 	puts("\nCertificates");
 	show_certs(s);
 	puts("\nDevices");
@@ -212,8 +237,8 @@ static bool qr_dark(const QRcode *q, int x, int y)
 	return x >= 0 && y >= 0 && x < q->width && y < q->width && (q->data[y * q->width + x] & 1);
 }
 
-/* Two modules a character; drawn light on dark with a quiet zone, so that phones read it on either kind
- * of terminal. */
+/* Two modules a character; drawn light on dark with a quiet zone, so that phones read it on either
+ * kind of terminal. */
 static void show_qr(const char *text)
 {
 	QRcode *q = QRcode_encodeString8bit(text, 0, QR_ECLEVEL_L);

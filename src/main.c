@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/api_print.h"
 #include "gate.h"
 #include "parent.h"
 #include "store/conf.h"
@@ -13,37 +14,49 @@
 #define EXIT_CONFIG 78
 
 static const char usage[] =
-	"Usage: lanthornd [--config FILE] [--check | --print-schema | --version | --help]\n"
+	"Usage: lanthornd [--config FILE] [--check | --print-schema | --print-openapi |\n"
+	"                 --version | --help]\n"
 	"\n"
 	"Gives the devices of a home names, trusted certificates and sign-in.\n"
 	"\n"
 	"  --config FILE   read this (default " SYSCONFDIR "/lanthorn/gateway.yaml)\n"
 	"  --check         say what is wrong with the configuration and exit (0, or 78)\n"
 	"  --print-schema  print every key with its default, range and meaning\n"
+	"  --print-openapi print the API's description\n"
 	"  --libexec DIR   where lanthorn-steward, lanthorn-hook and lanthorn-dns are\n"
 	"  --version       print the version\n"
 	"\n"
 	"Signals: HUP reads the configuration again, TERM ends in order.\n"
 	"Example: lanthornd --config gateway.yaml --check\n";
 
-enum { OPT_CHECK = 256, OPT_SCHEMA, OPT_LIBEXEC, OPT_VERSION, OPT_GATE, OPT_TLS, OPT_PLAIN };
+enum {
+	OPT_CHECK = 256,
+	OPT_SCHEMA,
+	OPT_OPENAPI,
+	OPT_LIBEXEC,
+	OPT_VERSION,
+	OPT_GATE,
+	OPT_TLS,
+	OPT_PLAIN
+};
 
 static const struct option options[] = {
-	{"config",	   required_argument, NULL, 'c'	  },
-	{"help",		 no_argument,	    NULL, 'h'	       },
-	{"foreground",   no_argument,	      NULL, 'f'	 },
-	{"check",	  no_argument,	     NULL, OPT_CHECK  },
-	{"print-schema", no_argument,	      NULL, OPT_SCHEMA },
-	{"libexec",	    required_argument, NULL, OPT_LIBEXEC},
-	{"version",	    no_argument,	     NULL, OPT_VERSION},
-	{"gate",		 no_argument,	    NULL, OPT_GATE   },
-	{"tls",		required_argument, NULL, OPT_TLS    },
-	{"plain",	  required_argument, NULL, OPT_PLAIN  },
-	{0}
+	{"config",       required_argument, NULL, 'c'},
+        {"help",          no_argument, NULL, 'h'},
+	{"foreground",              no_argument, NULL, 'f'},
+        {"check",no_argument, NULL, OPT_CHECK},
+	{"print-schema",           no_argument, NULL, OPT_SCHEMA},
+	{"print-openapi",   no_argument, NULL, OPT_OPENAPI},
+	{"libexec",          required_argument, NULL, OPT_LIBEXEC},
+	{"version",              no_argument, NULL, OPT_VERSION},
+        {"gate",          no_argument, NULL, OPT_GATE},
+	{"tls",     required_argument, NULL, OPT_TLS},
+        {"plain", required_argument, NULL, OPT_PLAIN},
+	{0         }
 };
 
 struct command {
-	enum { RUN, CHECK, SCHEMA, GATE } what;
+	enum { RUN, CHECK, SCHEMA, OPENAPI, GATE } what;
 	struct parent_opts parent;
 	struct gate_opts gate;
 };
@@ -90,6 +103,9 @@ static int take_option(struct command *c, int opt)
 	case OPT_SCHEMA:
 		c->what = SCHEMA;
 		return -1;
+	case OPT_OPENAPI:
+		c->what = OPENAPI;
+		return -1;
 	case OPT_LIBEXEC:
 		c->parent.libexec = optarg;
 		return -1;
@@ -116,14 +132,17 @@ static int parse(struct command *c, int argc, char **argv)
 	}
 	if (optind == argc)
 		return -1;
-	fprintf(stderr, "lanthornd: unexpected argument: %s\nTry: lanthornd --help\n", argv[optind]);
+	fprintf(stderr, "lanthornd: unexpected argument: %s\nTry: lanthornd --help\n",
+		argv[optind]);
 	return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-	struct command c = {.parent = {.conf_path = SYSCONFDIR "/lanthorn/gateway.yaml",
-				    .libexec = LIBEXECDIR}};
+	struct command c = {
+		.parent = {
+			   .conf_path = SYSCONFDIR "/lanthorn/gateway.yaml", .libexec = LIBEXECDIR}
+        };
 	int status = parse(&c, argc, argv);
 	if (status >= 0)
 		return status;
@@ -133,6 +152,8 @@ int main(int argc, char **argv)
 	case SCHEMA:
 		conf_print_schema(stdout);
 		return ferror(stdout) ? 1 : 0;
+	case OPENAPI:
+		return api_print_document(stdout) < 0;
 	case GATE:
 		c.gate.conf_path = c.parent.conf_path;
 		c.gate.steward_fd = PARENT_FD_PEER;

@@ -8,6 +8,7 @@
 
 #include "admin/control_in.h"
 #include "base/str.h"
+#include "base/xalloc.h"
 #include "gate/auth.h"
 #include "store/audit.h"
 
@@ -18,7 +19,9 @@ const struct api_route *const api_tables[] = {
 	api_devices_routes,
 	api_certs_routes,
 	api_dns_routes,
+	api_me_routes,
 	api_users_routes,
+	api_sessions_routes,
 	api_docs_routes,
 	NULL,
 };
@@ -120,6 +123,19 @@ json_t *api_moment(int64_t at)
 	return at ? json_integer(at) : json_null();
 }
 
+json_t *api_foreign(const char *text)
+{
+	json_t *o = json_string(text);
+	if (o)
+		return o;
+	char *plain = xstrdup(text);
+	for (char *p = plain; *p; p++)
+		*p = (unsigned char)*p < 0x80 ? *p : '?';
+	o = json_string(plain);
+	free(plain);
+	return o;
+}
+
 /* ---- finding the route ---- */
 
 static int hex_digit(char c)
@@ -202,7 +218,7 @@ static bool may(struct api_call *q)
 			"Use lanthornctl there");
 		return false;
 	}
-	if (auth_who(q->c->auth, q->ask, &q->user) < 0) {
+	if (auth_who(q->c->auth, q->ask, &q->user, &q->session) < 0) {
 		api_fail(q, 401, "signed_out", "nobody is signed in", "Sign in and try again");
 		return false;
 	}

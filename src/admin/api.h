@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "admin/api_shapes.h"
 #include "gate/ask.h"
 #include "gate/certs_life.h"
 #include "http/msg.h"
@@ -23,14 +24,6 @@ enum api_who {
 	API_LOCAL, /* the Unix socket alone */
 };
 
-/* One member of a request's JSON object. */
-struct api_field {
-	const char *name; /* NULL ends the list */
-	json_type type;   /* JSON_STRING, JSON_TRUE for a boolean, JSON_INTEGER, JSON_ARRAY */
-	bool required;
-	const char *help;
-};
-
 struct api_route {
 	enum method method;
 	const char
@@ -39,6 +32,7 @@ struct api_route {
 	enum api_who who;
 	const char *summary;
 	const struct api_field *fields; /* of the body; NULL: none is wanted */
+	const struct api_shape *answer;
 };
 
 struct api_call {
@@ -50,6 +44,7 @@ struct api_call {
 	json_t *body;                    /* checked against the route's fields; NULL without any */
 	struct user user;                /* who asks; id 0 and name "cli" on the Unix socket */
 	bool local;
+	int64_t session; /* the base session that asks; 0 on the Unix socket */
 	struct certs_time now;
 };
 
@@ -58,10 +53,15 @@ extern const struct api_route api_status_routes[];
 extern const struct api_route api_devices_routes[];
 extern const struct api_route api_certs_routes[];
 extern const struct api_route api_dns_routes[];
+extern const struct api_route api_me_routes[];
 extern const struct api_route api_users_routes[];
+extern const struct api_route api_sessions_routes[];
 extern const struct api_route api_docs_routes[];
 /* All of them, ended by NULL. */
 extern const struct api_route *const api_tables[];
+
+/* The OpenAPI document. */
+json_t *api_document(void);
 
 /* A question whose target begins with the prefix. Takes `a`. */
 void api_handle(struct control *c, struct ask *a);
@@ -91,4 +91,23 @@ json_t *api_moment(int64_t at);
 /* One certificate as JSON, or NULL when the id is unknown. */
 json_t *api_cert_json(struct api_call *q, const char *id);
 json_t *api_certs_json(struct api_call *q);
+/* When the first of the served certificates ends; JSON null without any. */
+json_t *api_trusted_until(struct api_call *q);
 json_t *api_devices_json(struct api_call *q);
+/* One of them, or NULL. */
+json_t *api_device_json(struct api_call *q, const char *name);
+/* The devices open to whoever asks. */
+json_t *api_tiles_json(struct api_call *q);
+/* Text of strangers, which may be no UTF-8. */
+json_t *api_foreign(const char *text);
+/* How a name stands in DNS; JSON null when it is not to be there. */
+json_t *api_name_json(struct api_call *q, const char *name);
+json_t *api_names_json(struct api_call *q);
+/* "https://HOST:PORT/". */
+json_t *api_url_json(struct api_call *q, const char *host);
+/* The sessions of a person, newest used first: {"sessions":[…]}. */
+json_t *api_sessions_json(struct api_call *q, int64_t user_id);
+/* End one session of this person, by the number in the path's parameter `i`, and answer. */
+void api_end_session(struct api_call *q, int64_t user_id, unsigned i);
+/* The person that the path's first parameter names; false: the call has been answered. */
+bool api_find_user(struct api_call *q, struct user *u);

@@ -20,87 +20,6 @@
 
 #define AREA "admin/api_devices"
 
-static void put_url(json_t *o, const struct conf *f, const char *host)
-{
-	char port[8] = "";
-	if (f->public_port != 443)
-		snprintf(port, sizeof(port), ":%u", f->public_port);
-	json_object_set_new(o, "host", json_string(host));
-	json_object_set_new(o, "url", json_sprintf("https://%s%s/", host, port));
-}
-
-static json_t *dns_json(struct api_call *q, const char *host)
-{
-	struct names_view v;
-	bool wildcard = q->c->conf->certificates == CONF_CERTS_WILDCARD;
-	char name[256];
-	snprintf(name, sizeof(name), "%s%s", wildcard ? "*." : "",
-		wildcard ? q->c->conf->domain : host);
-	if (names_get(q->c->names, name, &v) < 0)
-		return json_null();
-	return json_pack("{s:b,s:o}", "published", v.done, "failure",
-		v.class ? json_pack("{s:s,s:s,s:s,s:o}", "class", class_word(v.class), "text",
-				  v.text, "remedy", class_remedy(v.class), "next_try",
-				  api_moment(v.next_at))
-			: json_null());
-}
-
-static json_t *common_json(struct api_call *q, const char *name, const char *title)
-{
-	char host[254];
-	json_t *o = json_pack("{s:s,s:s}", "name", name, "title", title[0] ? title : name);
-	snprintf(host, sizeof(host), "%s.%s", name, q->c->conf->domain);
-	put_url(o, q->c->conf, host);
-	json_t *cert = api_cert_json(q, name);
-	json_object_set_new(o, "certificate", cert ? cert : json_null());
-	json_object_set_new(o, "dns", dns_json(q, host));
-	return o;
-}
-
-static json_t *agent_json(struct api_call *q, const struct device *d)
-{
-	const struct device_links *l = map_get(q->c->links, d->id);
-	json_t *o = common_json(q, d->id, d->title);
-	int64_t seen = l && l->seen_at > d->last_seen_at ? l->seen_at : d->last_seen_at;
-	json_object_set_new(o, "kind", json_string("agent"));
-	json_object_set_new(o, "online", json_boolean(l && l->n));
-	json_object_set_new(o, "links", json_integer(l ? l->n : 0));
-	json_object_set_new(o, "peer", l && l->peer[0] ? json_string(l->peer) : json_null());
-	json_object_set_new(o, "last_seen", api_moment(l && l->n ? q->now.unix_s : seen));
-	json_object_set_new(o, "created", json_integer(d->created_at));
-	return o;
-}
-
-static json_t *upstream_json(struct api_call *q, const struct conf_device *d)
-{
-	json_t *o = common_json(q, d->name, d->title);
-	bool six = strchr(d->host, ':') != NULL;
-	json_object_set_new(o, "kind", json_string("upstream"));
-	json_object_set_new(o, "upstream",
-		json_sprintf("%s://%s%s%s:%u", d->tls ? "https" : "http", six ? "[" : "", d->host,
-			six ? "]" : "", d->port));
-	json_object_set_new(o, "public", json_boolean(d->is_public));
-	return o;
-}
-
-json_t *api_devices_json(struct api_call *q)
-{
-	const struct conf *f = q->c->conf;
-	struct device *all = NULL;
-	size_t n = 0;
-	struct err e = {0};
-	json_t *list = json_array();
-	if (devices_list(q->c->db, &all, &n, &e) < 0)
-		log_error(AREA, "cannot list devices", "why", e.text);
-	for (size_t i = 0; i < n; i++)
-		if (!conf_device_find(f, all[i].id))
-			json_array_append_new(list, agent_json(q, &all[i]));
-	free(all);
-	for (unsigned i = 0; i < f->n_devices; i++)
-		json_array_append_new(list, upstream_json(q, &f->devices[i]));
-	return list;
-}
-
 static void get_devices(struct api_call *q)
 {
 	api_reply(q, 200, json_pack("{s:o}", "devices", api_devices_json(q)));
@@ -119,9 +38,12 @@ static void reply_token(struct api_call *q, int status, const struct device *d)
 		return;
 	}
 	api_audit(q, "device.pair", d->id, "ok");
-	json_t *o = common_json(q, d->id, d->title);
-	json_object_set_new(o, "token", json_string(text));
-	json_object_set_new(o, "expires", json_integer(expires));
+	char host[330];
+	snprintf(host, sizeof(host), "%s.%s", d->id, q->c->conf->domain);
+	json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:s,s:I,s:o}", "name", d->id, "title",
+		d->title[0] ? d->title : d->id, "host", host, "url", api_url_json(q, host), "token",
+		text, "expires", (json_int_t)expires, "command",
+		json_sprintf("echo '%s' | sudo lanthorn-agent enrol", text));
 	wipe(text, sizeof(text));
 	api_reply(q, status, o);
 }
@@ -215,6 +137,21 @@ static void post_pair(struct api_call *q)
 		reply_token(q, 200, &d);
 }
 
+static void patch_device(struct api_call *q)
+{
+	struct device d;
+	struct err e = {0};
+	if (!find_device(q, &d))
+		return;
+	int rc = devices_set_title(q->c->db, d.id, api_text(q, "title"), &e);
+	if (rc < 0) {
+		api_fail_err(q, rc, &e);
+		return;
+	}
+	api_audit(q, "device.title", d.id, "ok");
+	api_reply(q, 200, api_device_json(q, d.id));
+}
+
 /* The registry first: from then on no handshake succeeds, also after a crash. */
 static void delete_device(struct api_call *q)
 {
@@ -241,19 +178,36 @@ static void delete_device(struct api_call *q)
 }
 
 static const struct api_field new_fields[] = {
-	{"name", JSON_STRING, true,
-         "one word of letters, digits and hyphens: the host's first label"},
-	{"title",  JSON_STRING, false, "what people see; at most 64 bytes"},
-        {0     }
+	{.name = "name",
+         .type = JSON_STRING,
+         .required = true,
+         .help = "one word of letters, digits and hyphens: the host's first label"},
+	{.name = "title",
+         .type = JSON_STRING,
+         .required = false,
+         .help = "what people see; at most 64 bytes"},
+	{0	       }
+};
+
+static const struct api_field title_fields[] = {
+	{.name = "title",
+         .type = JSON_STRING,
+         .required = true,
+         .help = "what people see; at most 64 bytes, \"\" for the name"},
+	{0}
 };
 
 const struct api_route api_devices_routes[] = {
-	{METHOD_GET,			    "devices", get_devices, API_ADMIN, "All devices, paired and configured", NULL},
+	{METHOD_GET,			    "devices", get_devices, API_ADMIN, "All devices, paired and configured", NULL,
+         &api_shape_devices},
 	{METHOD_POST,			  "devices", post_device, API_ADMIN, "Add a device; answers its pairing token",
-         new_fields},
-	{METHOD_DELETE, "devices/{name}", delete_device, API_ADMIN,
-         "Remove a device: its links end at once, its certificate never works again", NULL},
-	{METHOD_POST,				     "devices/{name}/pair", post_pair, API_ADMIN,
-         "A new pairing token; the one before stops working", NULL},
-	{0  }
+         new_fields, &api_shape_pairing},
+	{METHOD_PATCH, "devices/{name}", patch_device, API_ADMIN, "Give a device another title",
+         title_fields, &api_shape_device},
+	{METHOD_DELETE,                    "devices/{name}", delete_device, API_ADMIN,
+         "Remove a device: its links end at once, its certificate never works again", NULL,
+         &api_shape_removed},
+	{METHOD_POST,			   "devices/{name}/pair", post_pair, API_ADMIN,
+         "A new pairing token; the one before stops working", NULL, &api_shape_pairing},
+	{0			 }
 };

@@ -1,5 +1,5 @@
-/* The DNS provider: is everything right with it, and handing it a secret. Both are the steward's work; the
- * gate never reads a DNS credential back. */
+/* The DNS provider: is everything right with it, and handing it a secret. Both are the steward's
+ * work; the gate never reads a DNS credential back. */
 #include <string.h>
 
 #include "admin/api.h"
@@ -14,9 +14,10 @@ static json_t *test_json(const struct dns_test *t)
 {
 	bool passed = t->class == STATE_TESTED;
 	if (t->running)
-		return json_pack("{s:s,s:I}", "state", "running", "since", (json_int_t)t->at);
-	return json_pack("{s:s,s:I,s:s,s:s?}", "state", passed ? "passed" : "failed", "at",
-		(json_int_t)t->at, "text", t->text, "remedy",
+		return json_pack("{s:s,s:I,s:n,s:n}", "state", "running", "at", (json_int_t)t->at,
+			"text", "remedy");
+	return json_pack("{s:s,s:I,s:o,s:s?}", "state", passed ? "passed" : "failed", "at",
+		(json_int_t)t->at, "text", api_foreign(t->text), "remedy",
 		passed ? NULL : class_remedy(t->class));
 }
 
@@ -64,8 +65,8 @@ static void put_secret(struct api_call *q)
 	struct procmsg m = {.type = PROCMSG_SET_SECRET,
 		.blob = (const uint8_t *)json_string_value(value),
 		.blob_len = json_string_length(value)};
-	if (!secret_is_line(json_string_value(value), m.blob_len) ||
-		strlen(q->param[0]) > 64 || str_copy(m.text, sizeof(m.text), q->param[0]) < 0) {
+	if (!secret_is_line(json_string_value(value), m.blob_len) || strlen(q->param[0]) > 64 ||
+		str_copy(m.text, sizeof(m.text), q->param[0]) < 0) {
 		api_fail(q, 422, "invalid", "a secret is one line of at most 4096 bytes", NULL);
 		return;
 	}
@@ -76,15 +77,21 @@ static void put_secret(struct api_call *q)
 }
 
 static const struct api_field secret_fields[] = {
-	{"value", JSON_STRING, true, "the secret; it is written and never shown again"},
+	{.name = "value",
+         .type = JSON_STRING,
+         .required = true,
+         .help = "the secret; it is written and never shown again"},
 	{0}
 };
 
 const struct api_route api_dns_routes[] = {
-	{METHOD_GET, "dns/test", get_test, API_ADMIN, "How the last test of DNS went", NULL},
-	{METHOD_POST, "dns/test", post_test, API_ADMIN,
-		"Set a test record, wait until every name server shows it, remove it", NULL},
+	{METHOD_GET,		       "dns/test", get_test, API_ADMIN, "How the last test of DNS went", NULL,
+         &api_shape_dns_test},
+	{METHOD_POST,			"dns/test", post_test, API_ADMIN,
+         "Set a test record, wait until every name server shows it, remove it", NULL,
+         &api_shape_dns_test},
 	{METHOD_PUT, "dns/secrets/{name}", put_secret, API_LOCAL,
-		"Keep a secret where only the certificate process reads it", secret_fields},
-	{0}
+         "Keep a secret where only the certificate process reads it", secret_fields,
+         &api_shape_nothing},
+	{0	     }
 };

@@ -55,16 +55,15 @@ static void get_status(struct api_call *q)
 	struct control *c = q->c;
 	const struct conf *f = c->conf;
 	uint64_t up_s = (q->now.mono_ms - c->started_ms) / 1000;
-	json_t *url = f->public_port == 443
-			      ? json_sprintf("https://%s/", f->domain)
-			      : json_sprintf("https://%s:%u/", f->domain, f->public_port);
 	api_reply(q, 200,
-		json_pack("{s:s,s:I,s:I,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "version",
-			PACKAGE_VERSION, "started", (json_int_t)c->started_at, "uptime",
-			(json_int_t)up_s, "domain", f->domain, "url", url, "mode",
+		json_pack("{s:s,s:I,s:I,s:s,s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
+			"version", PACKAGE_VERSION, "started", (json_int_t)c->started_at, "uptime",
+			(json_int_t)up_s, "domain", f->domain, "url", api_url_json(q, f->domain),
+			"title", f->title, "mode",
 			f->certificates == CONF_CERTS_WILDCARD ? "wildcard" : "per-device",
-			"listen", listen_json(f), "addresses", addrs_json(c), "certificates",
-			api_certs_json(q), "steward", steward_json(c), "devices",
+			"listen", listen_json(f), "addresses", addrs_json(c), "names",
+			api_names_json(q), "certificates", api_certs_json(q), "trusted_until",
+			api_trusted_until(q), "steward", steward_json(c), "devices",
 			api_devices_json(q), "time", time_json(q)));
 }
 
@@ -117,9 +116,11 @@ static void get_logs(struct api_call *q)
 }
 
 const struct api_route api_status_routes[] = {
-	{METHOD_GET,               "status", get_status, API_ADMIN, "How everything stands", NULL},
-	{METHOD_POST,              "reload", post_reload, API_ADMIN, "Read gateway.yaml again", NULL},
-	{METHOD_GET, "logs", get_logs, API_ADMIN, "The last log lines (?lines=N, up to 1000)",
-         NULL},
-	{0		       }
+	{METHOD_GET,               "status", get_status, API_ADMIN, "How everything stands", NULL,
+         &api_shape_status},
+	{METHOD_POST,              "reload", post_reload, API_ADMIN, "Read gateway.yaml again", NULL,
+         &api_shape_reload},
+	{METHOD_GET, "logs", get_logs, API_ADMIN, "The last log lines (?lines=N, up to 1000)", NULL,
+         &api_shape_logs},
+	{0       }
 };

@@ -137,9 +137,10 @@ static void on_started(struct control *c)
 	certs_restart(c->certs);
 	names_restart(c->names);
 	if (c->dns_test.running)
-		ends_dns_test(c, &(struct procmsg){.id = c->dns_test.id,
-					 .class = STATE_FAIL_OURS,
-					 .text = "the certificate process was started anew; test again"});
+		ends_dns_test(
+			c, &(struct procmsg){.id = c->dns_test.id,
+				   .class = STATE_FAIL_OURS,
+				   .text = "the certificate process was started anew; test again"});
 }
 
 static void on_state(struct control *c, const struct procmsg *m, const struct certs_time *now)
@@ -398,9 +399,11 @@ static void note_links(struct control *c, const struct word *w)
 		l = xcalloc(1, sizeof(*l));
 		map_put(c->links, w->device, l);
 	}
-	if ((l->n == 0) != (w->links == 0))
+	if ((l->n == 0) != (w->links == 0)) {
+		l->since = now;
 		log_info(AREA, w->links ? "device online" : "device offline", "device", w->device,
 			"peer", w->peer);
+	}
 	l->n = w->links;
 	l->seen_at = now;
 	if (w->peer[0])

@@ -34,6 +34,7 @@ struct device_links {
 	unsigned n;
 	char peer[46];
 	int64_t seen_at;
+	int64_t since; /* when it came to be online or offline */
 };
 
 /* The last DNS test that somebody asked for. */
@@ -50,7 +51,8 @@ struct control {
 	pthread_t thread;
 	bool running; /* the thread exists */
 	const struct conf *conf;
-	const struct conf *started; /* what this process began with: some of it lasts until it ends */
+	const struct conf
+		*started; /* what this process began with: some of it lasts until it ends */
 	char *conf_path;
 	struct snapshot_slot *slot;
 	struct notify notify;
@@ -69,7 +71,7 @@ struct control {
 	struct dns_test dns_test;
 	struct ifwatch *ifwatch;
 	struct ifaddrs_list addrs; /* what names point to */
-	struct route **routes;	   /* of the configuration: the base host, then upstreams */
+	struct route **routes;     /* of the configuration: the base host, then upstreams */
 	unsigned n_routes;
 	struct map *links; /* device → struct device_links */
 
@@ -96,15 +98,17 @@ void control_turn(struct control *c);
 
 /* ---- control_conf.c: from configuration and registry to what is served ---- */
 
-/* Make the routes of `conf` (reads the CA files it names). 0, or negative and nothing has changed. */
+/* Make the routes of `conf` (reads the CA files it names). 0, or negative and nothing has changed.
+ */
 int control_use_conf(struct control *c, const struct conf *conf, struct err *e);
 /* Registry, configuration or addresses changed: certificates, names, enrolment and the snapshot
  * follow. */
 void control_follow(struct control *c);
 /* Build a snapshot and hand it to the slot, and to the loops unless `first`. */
 void control_put_snapshot(struct control *c, bool first);
-/* Read the configuration again; after success the steward is told to, unless it `knows`. `words` (CONTROL_RELOAD_TEXT) gets the errors, one a line, or after
- * success the keys whose change needs a restart, separated by spaces. */
+/* Read the configuration again; after success the steward is told to, unless it `knows`. `words`
+ * (CONTROL_RELOAD_TEXT) gets the errors, one a line, or after success the keys whose change needs a
+ * restart, separated by spaces. */
 int control_load_conf(struct control *c, bool knows, char *words);
 
 /* ---- control_desk.c ---- */

@@ -156,6 +156,7 @@ int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struc
 	s->expires_at = expiry(a, s, s->created_at);
 	const char *agent = msg_get(ask->req, "user-agent");
 	snprintf(s->agent, sizeof(s->agent), "%s", agent ? agent : "");
+	str_copy(s->address, sizeof(s->address), ask->peer);
 	rc = sessions_add(a->o.db, s, e);
 	if (rc == 0) {
 		snprintf(line, sizeof(line),
@@ -233,6 +234,42 @@ void auth_end_user(struct auth *a, int64_t user_id)
 	say_failed(sessions_remove_user(a->o.db, user_id, 0, &e), &e);
 }
 
+static bool is_other(const struct session *s, const void *id)
+{
+	return !is_family(s, id);
+}
+
+void auth_end_others(struct auth *a, int64_t user_id, int64_t keep)
+{
+	struct err e;
+	drop_from_loops(a, user_id, is_other, &keep);
+	say_failed(sessions_remove_user(a->o.db, user_id, keep, &e), &e);
+}
+
+/* Disabling takes the sessions out of the store: the loops are told by what was there before. */
+int auth_update_user(struct auth *a, const struct user *u, struct err *e)
+{
+	struct session *list = NULL;
+	struct user was;
+	size_t n = 0;
+	int rc = users_get(a->o.db, u->id, &was, e);
+	if (rc == 0)
+		rc = sessions_list(a->o.db, u->id, &list, &n, e);
+	if (rc >= 0)
+		rc = users_update(a->o.db, u, e);
+	bool less = rc >= 0 && ((was.is_admin && !u->is_admin) || u->disabled);
+	for (size_t i = 0; rc >= 0 && i < n; i++) {
+		if (less)
+			a->o.notify.session_drop(a->o.notify.ctx, list[i].cookie_sha256);
+		else
+			tell_loops(a, &list[i], u);
+	}
+	free_secret(list, n * sizeof(*list));
+	if (less)
+		rc = sessions_remove_user(a->o.db, u->id, 0, e);
+	return rc < 0 ? rc : 0;
+}
+
 int auth_remove_user(struct auth *a, int64_t user_id, struct err *e)
 {
 	struct session *list = NULL;
@@ -269,10 +306,11 @@ int auth_session_of(struct auth *a, const struct ask *ask, struct session *s, st
 	return 0;
 }
 
-int auth_who(struct auth *a, const struct ask *ask, struct user *out)
+int auth_who(struct auth *a, const struct ask *ask, struct user *out, int64_t *session)
 {
 	struct session s;
 	int rc = auth_session_of(a, ask, &s, out);
+	*session = rc == 0 ? s.id : 0;
 	wipe(&s, sizeof(s));
 	return rc;
 }
@@ -297,7 +335,7 @@ void auth_touched(struct auth *a, const uint8_t hash[32])
 
 /* ---- one-time links ---- */
 
-int auth_make_link(struct auth *a, const struct user *u, char *out, size_t size, struct err *e)
+int auth_make_link(struct auth *a, const struct user *u, struct auth_link *out, struct err *e)
 {
 	char token[BASE64_LEN(32)], origin[300];
 	uint8_t hash[32];
@@ -317,7 +355,9 @@ int auth_make_link(struct auth *a, const struct user *u, char *out, size_t size,
 	rc = invites_add(a->o.db, hash, &inv, e);
 	if (rc == 0) {
 		auth_origin(a, auth_domain(a), origin);
-		snprintf(out, size, "%s/%s?token=%s", origin, u ? "invite" : "setup", token);
+		snprintf(out->url, sizeof(out->url), "%s/%s?token=%s", origin,
+			u ? "invite" : "setup", token);
+		out->expires_at = inv.expires_at;
 	}
 	wipe(token, sizeof(token));
 	return rc;
@@ -422,6 +462,7 @@ int auth_new(struct auth **out, const struct auth_opts *o, struct err *e)
 	a->o = *o;
 	a->o.conf = conf_ref(o->conf);
 	list_init(&a->works);
+	list_init(&a->changes);
 	timer_init(&a->sweep, o->loop, on_sweep);
 	a->codes = codes_new();
 	a->by_pair = limit_new(&(struct limit_opts){5, 300000, 4096});
@@ -447,6 +488,7 @@ void auth_free(struct auth *a)
 	timer_cancel(&a->sweep);
 	hasher_stop(a->hasher);
 	auth_drop_works(a);
+	auth_drop_changes(a);
 	codes_free(a->codes);
 	limit_free(a->by_pair);
 	limit_free(a->by_addr);

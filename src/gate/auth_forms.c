@@ -86,11 +86,7 @@ void auth_signin_page(struct auth *a, struct ask *ask)
 		auth_page_signin(a, ask, &(struct auth_page){.status = 200, .target = &t});
 }
 
-struct keys {
-	char pair[128], addr[46], account[64];
-};
-
-static void keys_of(struct keys *k, const char *name, const char *peer)
+void auth_keys_of(struct auth_keys *k, const char *name, const char *peer)
 {
 	char shown[USER_NAME_MAX + 1];
 	snprintf(shown, sizeof(shown), "%.*s", USER_NAME_MAX, name);
@@ -99,7 +95,7 @@ static void keys_of(struct keys *k, const char *name, const char *peer)
 	snprintf(k->pair, sizeof(k->pair), "%s|%s", shown, k->addr);
 }
 
-static unsigned must_wait(struct auth *a, const struct keys *k)
+unsigned auth_must_wait(struct auth *a, const struct auth_keys *k)
 {
 	uint64_t now = clock_mono_ms();
 	unsigned waits[] = {limit_wait_s(a->by_pair, k->pair, now),
@@ -111,7 +107,7 @@ static unsigned must_wait(struct auth *a, const struct keys *k)
 	return most;
 }
 
-static void note_failure(struct auth *a, const struct keys *k)
+void auth_note_failure(struct auth *a, const struct auth_keys *k)
 {
 	uint64_t now = clock_mono_ms();
 	limit_failed(a->by_pair, k->pair, now);
@@ -119,15 +115,15 @@ static void note_failure(struct auth *a, const struct keys *k)
 	limit_failed(a->by_account, k->account, now);
 }
 
-static void refuse_signin(struct work *w, const struct keys *k)
+static void refuse_signin(struct work *w, const struct auth_keys *k)
 {
 	struct auth *a = w->auth;
 	const char *name = form_get(&w->form, "user");
-	note_failure(a, k);
+	auth_note_failure(a, k);
 	/* The try that shuts them out says so. Those after it leave no trace: a stranger could push
 	 * everything else out of the trail with them. */
 	auth_audit(a, users_name_is_valid(name) ? name : "?", "sign-in", w->ask->peer,
-		must_wait(a, k) ? "too many tries" : "refused");
+		auth_must_wait(a, k) ? "too many tries" : "refused");
 	struct auth_page p = {.status = 403,
 		.note = "Name and password do not match.",
 		.target = &w->target,
@@ -135,7 +131,7 @@ static void refuse_signin(struct work *w, const struct keys *k)
 	auth_page_signin(a, w->ask, &p);
 }
 
-static void accept_signin(struct work *w, const struct user *u, const struct keys *k)
+static void accept_signin(struct work *w, const struct user *u, const struct auth_keys *k)
 {
 	struct auth *a = w->auth;
 	struct session old, s = {.user_id = u->id};
@@ -160,8 +156,8 @@ static void on_checked(struct hash_work *h)
 {
 	struct work *w = container_of(h, struct work, hash);
 	struct user u;
-	struct keys k;
-	keys_of(&k, form_get(&w->form, "user"), w->ask->peer);
+	struct auth_keys k;
+	auth_keys_of(&k, form_get(&w->form, "user"), w->ask->peer);
 	bool known = w->user_id && users_get(w->auth->o.db, w->user_id, &u, NULL) == 0;
 	if (h->ok && known && !u.disabled)
 		accept_signin(w, &u, &k);
@@ -194,7 +190,7 @@ static void bad_form(struct auth *a, struct ask *ask)
 void auth_signin_form(struct auth *a, struct ask *ask)
 {
 	struct form f;
-	struct keys k;
+	struct auth_keys k;
 	if (form_parse(&f, (const char *)ask->body.data, ask->body.len) < 0) {
 		bad_form(a, ask);
 		return;
@@ -203,8 +199,8 @@ void auth_signin_form(struct auth *a, struct ask *ask)
 	w->form = f;
 	auth_target_read(a, &w->form, &w->target);
 	const char *name = form_get(&w->form, "user");
-	keys_of(&k, name, ask->peer);
-	unsigned wait = must_wait(a, &k);
+	auth_keys_of(&k, name, ask->peer);
+	unsigned wait = auth_must_wait(a, &k);
 	if (wait) {
 		struct auth_page p = {.status = 429,
 			.note = "Too many tries. Please wait a few minutes.",
@@ -247,8 +243,8 @@ static int find_link(struct auth *a, struct ask *ask, const char *token, struct 
 		"itself: lanthornctl setup",
 		"/signin"};
 	uint8_t hash[32];
-	struct keys k;
-	keys_of(&k, "", ask->peer);
+	struct auth_keys k;
+	auth_keys_of(&k, "", ask->peer);
 	sha256(hash, token, strlen(token));
 	int rc = limit_wait_s(a->links_by_addr, k.addr, clock_mono_ms()) ? -EAGAIN : 0;
 	if (rc == 0)
@@ -308,7 +304,7 @@ static void on_made(struct hash_work *h)
 		.password = h->blob,
 		.password_len = h->blob_len};
 	struct user u;
-	struct keys k;
+	struct auth_keys k;
 	struct err e;
 	sha256(r.token_sha256, token, strlen(token));
 	if (h->ok)
@@ -318,7 +314,7 @@ static void on_made(struct hash_work *h)
 	if (rc == 0) {
 		auth_audit(a, u.name, is_setup(w->ask) ? "user.create" : "user.password", u.name,
 			"ok");
-		keys_of(&k, u.name, w->ask->peer);
+		auth_keys_of(&k, u.name, w->ask->peer);
 		accept_signin(w, &u, &k);
 	} else if (rc == -EEXIST) {
 		show_link_page(w, 409, "That name is taken. Please choose another.");

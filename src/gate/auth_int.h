@@ -1,5 +1,5 @@
-/* Shared by auth.c (who is who), auth_forms.c (sign-in, set-up), auth_flow.c (codes to device hosts)
- * and auth_pages.c (what people see). */
+/* Shared by auth.c (who is who), auth_forms.c (sign-in, set-up), auth_flow.c (codes to device
+ * hosts) and auth_pages.c (what people see). */
 #pragma once
 
 #include <stdbool.h>
@@ -23,7 +23,8 @@ struct auth {
 	struct limit *by_pair, *by_addr, *by_account;
 	/* Wrong one-time links, apart: any web page can make a browser open such a link. */
 	struct limit *links_by_addr;
-	struct list works; /* password work under way */
+	struct list works;   /* forms whose password is being hashed */
+	struct list changes; /* passwords being changed */
 	struct timer sweep;
 };
 
@@ -42,11 +43,9 @@ int auth_device_of(const struct auth *a, const char *host, char *out);
 bool auth_host_is_known(struct auth *a, const char *host);
 /* "https://HOST:PORT" into out[300]. */
 void auth_origin(const struct auth *a, const char *host, char *out);
-/* Make the session that `s` describes by user, host and parent; fill in the rest, tell the loops and
- * put its cookie into the answer. */
+/* Make the session that `s` describes by user, host and parent; fill in the rest, tell the loops
+ * and put its cookie into the answer. */
 int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struct err *e);
-/* End a base session and its children, in the store and on the loops. */
-void auth_end_session(struct auth *a, int64_t id);
 /* The base session of this request. 0 or -EACCES. */
 int auth_session_of(struct auth *a, const struct ask *ask, struct session *s, struct user *u);
 void auth_audit(struct auth *a, const char *actor, const char *action, const char *object,
@@ -56,6 +55,14 @@ void auth_clear_cookie(struct ask *ask, const char *name);
 bool auth_path_is_safe(const char *to);
 
 /* ---- auth_forms.c ---- */
+/* Who is limited: an account from an address, an address, an account. */
+struct auth_keys {
+	char pair[128], addr[46], account[64];
+};
+void auth_keys_of(struct auth_keys *k, const char *name, const char *peer);
+/* Seconds until they may try again; 0: now. */
+unsigned auth_must_wait(struct auth *a, const struct auth_keys *k);
+void auth_note_failure(struct auth *a, const struct auth_keys *k);
 /* The hasher has stopped: answer and free what it left. */
 void auth_drop_works(struct auth *a);
 void auth_signin_page(struct auth *a, struct ask *ask);
@@ -63,6 +70,10 @@ void auth_signin_form(struct auth *a, struct ask *ask);
 void auth_link_page(struct auth *a, struct ask *ask);
 void auth_link_form(struct auth *a, struct ask *ask);
 void auth_signout_form(struct auth *a, struct ask *ask);
+
+/* ---- auth_password.c ---- */
+/* As auth_drop_works. */
+void auth_drop_changes(struct auth *a);
 
 /* ---- auth_flow.c ---- */
 void auth_target_read(struct auth *a, const struct form *f, struct auth_target *t);
@@ -75,11 +86,11 @@ void auth_callback(struct auth *a, struct ask *ask);
 /* ---- auth_pages.c ---- */
 struct auth_page {
 	int status;
-	const char *note;	     /* one sentence, or NULL */
+	const char *note; /* one sentence, or NULL */
 	const struct auth_target *target;
-	const char *token;	     /* set-up and invitation */
-	const char *name;	     /* what was typed, or whose password it is */
-	bool setup;		     /* the first admin chooses a name too */
+	const char *token; /* set-up and invitation */
+	const char *name;  /* what was typed, or whose password it is */
+	bool setup;        /* the first admin chooses a name too */
 	unsigned retry_after;
 };
 void auth_page_signin(struct auth *a, struct ask *ask, const struct auth_page *p);

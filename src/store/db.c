@@ -23,6 +23,9 @@
 static const char GATE_1[] =
 #include "store/schema_gate.inc"
 	;
+static const char GATE_2[] =
+#include "store/schema_gate_2.inc"
+	;
 static const char STEWARD_1[] =
 #include "store/schema_steward.inc"
 	;
@@ -31,8 +34,8 @@ static const struct schema {
 	int application_id; /* tells the kinds of files apart */
 	const char *steps[4];
 } SCHEMAS[] = {
-	[DB_GATE] = {0x4c4e4731, {GATE_1}   },
-	[DB_STEWARD] = {0x4c4e5331, {STEWARD_1}},
+	[DB_GATE] = {0x4c4e4731, {GATE_1, GATE_2}},
+	[DB_STEWARD] = {0x4c4e5331, {STEWARD_1}     },
 };
 
 struct statement {

@@ -153,3 +153,19 @@ int device_tokens_purge(struct db *db, int64_t now, struct err *e)
 {
 	return wipe_durably(db, 0, now, e);
 }
+
+int64_t device_tokens_open_until(struct db *db, const char *device, int64_t now)
+{
+	sqlite3_stmt *st;
+	int64_t until = 0;
+	if (db_query(db, NULL, &st,
+		    "SELECT expires_at FROM device_tokens AS t JOIN devices AS d ON d.id = t.device_id"
+		    " WHERE label = ? AND removed_at IS NULL AND secret IS NOT NULL"
+		    " AND spki_sha256 IS NULL AND expires_at > ?",
+		    "ti", device, now) < 0)
+		return 0;
+	if (db_step(db, st, NULL) > 0)
+		until = db_int(st, 0);
+	db_end(st);
+	return until;
+}

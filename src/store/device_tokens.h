@@ -27,6 +27,8 @@ int device_tokens_add(struct db *db, struct device_token *t, struct err *e);
  * Wipe `*out` after use. */
 int device_tokens_find(
 	struct db *db, const char *device, int64_t now, struct device_token *out, struct err *e);
+/* Until when a token waits for a device to use it; 0: none does. */
+int64_t device_tokens_open_until(struct db *db, const char *device, int64_t now);
 /* Count a failed proof. Returns how many there were, or a negative code. */
 int device_tokens_failed(struct db *db, int64_t id, struct err *e);
 /* A valid proof by this key: 0 the first time and again for the same key, -EEXIST for another. */

@@ -131,3 +131,18 @@ int invites_purge(struct db *db, int64_t now, struct err *e)
 		now - PURGE_AFTER_S);
 	return rc < 0 ? rc : 0;
 }
+
+int64_t invites_open_until(struct db *db, int64_t user_id, int64_t now)
+{
+	sqlite3_stmt *st;
+	int64_t until = 0;
+	if (db_query(db, NULL, &st,
+		    "SELECT max(expires_at) FROM invites WHERE user_id = ? AND used_at = 0"
+		    " AND expires_at > ?",
+		    "ii", user_id, now) < 0)
+		return 0;
+	if (db_step(db, st, NULL) > 0)
+		until = db_int(st, 0);
+	db_end(st);
+	return until;
+}

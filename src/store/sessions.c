@@ -8,7 +8,8 @@
 #include "store/db.h"
 
 #define COLUMNS                                                                                    \
-	"id, cookie_sha256, user_id, host, parent, created_at, last_seen_at, expires_at, agent"
+	"id, cookie_sha256, user_id, host, parent, created_at, last_seen_at, expires_at, agent, "  \
+	"address"
 
 static void fill(sqlite3_stmt *st, void *row)
 {
@@ -22,6 +23,7 @@ static void fill(sqlite3_stmt *st, void *row)
 	s->last_seen_at = db_int(st, 6);
 	s->expires_at = db_int(st, 7);
 	db_text(st, 8, s->agent, sizeof(s->agent));
+	db_text(st, 9, s->address, sizeof(s->address));
 }
 
 static const struct db_shape SESSION = {sizeof(struct session), fill, "session"};
@@ -30,9 +32,10 @@ static int insert(struct db *db, const struct session *s, struct err *e)
 {
 	int rc = db_run(db, e,
 		"INSERT INTO sessions (cookie_sha256, user_id, host, parent, created_at,"
-		" last_seen_at, expires_at, agent) VALUES (?, ?, ?, nullif(?, 0), ?, ?, ?, ?)",
-		"bitiiiit", s->cookie_sha256, sizeof(s->cookie_sha256), s->user_id, s->host,
-		s->parent, s->created_at, s->last_seen_at, s->expires_at, s->agent);
+		" last_seen_at, expires_at, agent, address)"
+		" VALUES (?, ?, ?, nullif(?, 0), ?, ?, ?, ?, ?)",
+		"bitiiiitt", s->cookie_sha256, sizeof(s->cookie_sha256), s->user_id, s->host,
+		s->parent, s->created_at, s->last_seen_at, s->expires_at, s->agent, s->address);
 	if (rc == -ENOENT)
 		err_set(e, rc, "the user or the base session is gone");
 	return rc;

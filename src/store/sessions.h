@@ -20,6 +20,7 @@ struct session {
 	int64_t parent; /* id of the base session, or 0: this is one */
 	int64_t created_at, last_seen_at, expires_at;
 	char agent[SESSION_AGENT_MAX + 1]; /* User-Agent, cut by the caller */
+	char address[46];                  /* where it was begun; "": not known */
 };
 
 /* Sets s->id. Above the cap the person's least recently seen session goes, with its children. */

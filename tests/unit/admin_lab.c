@@ -1,6 +1,8 @@
 /* See admin_lab.h. */
 #include "admin_lab.h"
 
+#include "api_fits.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -210,6 +212,8 @@ void admin_ask(struct admin_lab *l, const struct ask_question *q, struct admin_a
 	assert_true(x->a.resp_body.len < sizeof(out->text));
 	snprintf(out->text, sizeof(out->text), "%s", ask_lab_text(x));
 	out->json = json_loads(out->text, 0, NULL);
+	if (out->json)
+		api_fits(q->method, q->target, out->status, out->json);
 	ask_lab_free(x);
 }
 

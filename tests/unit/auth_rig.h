@@ -162,10 +162,10 @@ static inline void ask_host(
 
 static inline void make_link(const struct user *u, char token[64])
 {
-	char link[300];
-	OK(&st, auth_make_link(auth, u, link, sizeof(link), &st.e));
-	assert_non_null(strstr(link, u ? "/invite?token=" : "/setup?token="));
-	snprintf(token, 64, "%s", strchr(link, '=') + 1);
+	struct auth_link made;
+	OK(&st, auth_make_link(auth, u, &made, &st.e));
+	assert_non_null(strstr(made.url, u ? "/invite?token=" : "/setup?token="));
+	snprintf(token, 64, "%s", strchr(made.url, '=') + 1);
 }
 
 static inline void setup_form(char out[300], const char *token, const char *name)

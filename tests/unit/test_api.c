@@ -1,82 +1,11 @@
 /* admin/api: one table serves, guards and describes every call. Asked on the desk without HTTP. */
-#include "admin_lab.h"
+#include "api_rig.h"
 
 #include <errno.h>
 
 #include "admin/api.h"
-#include "base/clock.h"
-#include "base/file.h"
 #include "base/token.h"
-#include "net/crypto.h"
-#include "store/db.h"
 #include "store/devices.h"
-#include "store/sessions.h"
-#include "store/users.h"
-
-#define ADMIN_COOKIE "__Host-lanthorn=admin-cookie"
-#define USER_COOKIE "__Host-lanthorn=user-cookie"
-
-/* ---- people with sessions, put into the database before the start ---- */
-
-static void add_person(struct db *db, const char *name, bool is_admin)
-{
-	struct user u = {.is_admin = is_admin, .created_at = clock_unix()};
-	struct session s = {.host = ADMIN_DOMAIN, .created_at = clock_unix()};
-	struct err e = {0};
-	char cookie[64];
-	snprintf(u.name, sizeof(u.name), "%s", name);
-	assert_int_equal(users_add(db, &u, &e), 0);
-	assert_int_equal(users_set_password(db, u.id, "x", 1, &e), 0);
-	snprintf(cookie, sizeof(cookie), "%s-cookie", name);
-	sha256(s.cookie_sha256, cookie, strlen(cookie));
-	s.user_id = u.id;
-	s.last_seen_at = s.created_at;
-	s.expires_at = s.created_at + 3600;
-	assert_int_equal(sessions_add(db, &s, &e), 0);
-}
-
-static int setup(void **state)
-{
-	struct admin_lab *l = calloc(1, sizeof(*l));
-	struct err e = {0};
-	struct db *db;
-	admin_init(l);
-	char *dir = xasprintf("%s/state/gate", l->dir), *path = xasprintf("%s/gate.db", dir);
-	assert_int_equal(dir_make(dir, 0700, &e), 0);
-	assert_int_equal(db_open(&db, path, DB_GATE, &e), 0);
-	add_person(db, "admin", true);
-	add_person(db, "user", false);
-	db_close(db);
-	free(dir);
-	free(path);
-	admin_write_conf(l, "devices:\n  - name: nas\n    upstream: http://192.168.7.20:5000\n");
-	admin_start(l);
-	*state = l;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct admin_lab *l = *state;
-	admin_stop(l);
-	admin_done(l);
-	free(l);
-	return 0;
-}
-
-static int status_of(struct admin_lab *l, const struct ask_question *q)
-{
-	struct admin_answer *a = calloc(1, sizeof(*a));
-	admin_ask(l, q, a);
-	int status = a->status;
-	if (status >= 400 && !a->json)
-		fail_msg("%s: an error without JSON", q->target);
-	if (status >= 400)
-		admin_text(a->json, "error.message");
-	json_decref(a->json);
-	free(a);
-	return status;
-}
 
 /* ---- who may ---- */
 
@@ -118,6 +47,7 @@ static void every_call_refuses_who_may_not(void **state)
 			const char *method = r->method == METHOD_GET      ? "GET"
 					     : r->method == METHOD_POST   ? "POST"
 					     : r->method == METHOD_DELETE ? "DELETE"
+					     : r->method == METHOD_PATCH  ? "PATCH"
 									  : "PUT";
 			struct ask_question q = {
 				.kind = ASK_BASE, .method = method, .target = target};
@@ -329,6 +259,24 @@ static void a_failure_is_told_with_cause_and_remedy(void **state)
 	free(m);
 }
 
+static void a_name_that_is_not_in_dns_is_told_with_its_remedy(void **state)
+{
+	struct admin_lab *l = *state;
+	admin_serve(l, 300);
+	admin_say(l, &(struct procmsg){.type = PROCMSG_STATE,
+			     .class = STATE_FAIL_DNS,
+			     .n_names = 1,
+			     .names = {ADMIN_DOMAIN},
+			     .text = "the provider says no"});
+	admin_serve(l, 300);
+	json_t *o = admin_api(l, "GET", "/api/v1/status", NULL, 200);
+	assert_string_equal(admin_text(o, "names.0.name"), ADMIN_DOMAIN);
+	assert_string_equal(admin_text(o, "names.0.failure.text"), "the provider says no");
+	assert_true(strlen(admin_text(o, "names.0.failure.remedy")) > 10);
+	assert_string_equal(admin_text(o, "names.1.name"), "nas." ADMIN_DOMAIN);
+	json_decref(o);
+}
+
 static void renewing_orders_at_once_but_not_twice(void **state)
 {
 	struct admin_lab *l = *state;
@@ -404,7 +352,7 @@ static void the_description_names_every_call(void **state)
 	json_decref(o);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, api_setup, api_teardown)
 
 int main(void)
 {
@@ -420,6 +368,7 @@ int main(void)
 		T(two_hundred_devices_are_the_most),
 		T(status_says_how_everything_stands),
 		T(a_failure_is_told_with_cause_and_remedy),
+		T(a_name_that_is_not_in_dns_is_told_with_its_remedy),
 		T(renewing_orders_at_once_but_not_twice),
 		T(a_reload_says_what_is_wrong_or_needs_a_restart),
 		T(logs_hold_the_stewards_lines_too),

@@ -35,8 +35,8 @@ static void a_setup_link_works_once_and_makes_an_administrator(void **state)
 	setup_form(form, token, "eve");
 	ask_base("POST", "/setup", form, NULL, &a);
 	assert_int_equal(a.status, 410);
-	char out[300];
-	assert_int_equal(auth_make_link(auth, NULL, out, sizeof(out), &st.e), -EEXIST);
+	struct auth_link out;
+	assert_int_equal(auth_make_link(auth, NULL, &out, &st.e), -EEXIST);
 }
 
 static void two_at_once_on_one_link_make_one_administrator(void **state)
