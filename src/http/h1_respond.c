@@ -197,6 +197,7 @@ void h1_conn_write_error(struct http_conn *c, int status)
 {
 	struct msg *m = msg_new_response(status);
 	const char *text = h1_reason(status);
+	bool to_head = c->active && msg_method(c->x.req) == METHOD_HEAD;
 	c->keep_alive = false;
 	c->frame = H1_FRAME_LENGTH;
 	c->resp_left = strlen(text) + 1;
@@ -206,7 +207,9 @@ void h1_conn_write_error(struct http_conn *c, int status)
 	if (status == 431)
 		msg_add(m, "clear-site-data", "\"cookies\"");
 	write_head(c, m);
-	stream_write(c->s, text, strlen(text));
-	stream_write(c->s, "\n", 1);
+	if (!to_head) {
+		stream_write(c->s, text, strlen(text));
+		stream_write(c->s, "\n", 1);
+	}
 	msg_free(m);
 }

@@ -28,7 +28,7 @@
 #define HASTY 64u      /* ends together with its last piece */
 #define RELUCTANT 128u /* reads little at a time */
 
-#define LARGE_LEN 150000u
+#define LARGE_LEN 70000u /* above high water */
 #define EXCHANGES_MAX 64u
 
 struct asked {
@@ -263,7 +263,7 @@ static int check_message(struct session *s, unsigned i, const uint8_t **p, const
 {
 	struct h1_seen m;
 	bool ours = i < s->n && s->asked[i].status;
-	enum method to = ours ? s->asked[i].method : METHOD_GET;
+	enum method to = i < s->n ? s->asked[i].method : METHOD_GET;
 	*p += h1_see_response(&m, *p, (size_t)(end - *p), to);
 	int status = m.whole ? msg_status(m.head) : 0;
 	h1_seen_done(&m);

@@ -95,6 +95,10 @@ static const struct talk talks[] = {
 	/* broken bodies */
 	T(CHUNKED("/count", "zz\r\n"), ERR("400", "Bad Request", "12"), "done-71;closed0;", 0),
 	T(CHUNKED("/count", "1\r\na\r\nq"), ERR("400", "Bad Request", "12"), "done-71;closed0;", 0),
+	T("HEAD /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+		"HTTP/1.1 400 Bad Request\r\nServer: lt\r\nContent-Type: text/plain\r\n"
+		"Content-Length: 12\r\nConnection: close\r\n\r\n",
+		"done-71;closed0;", 0),
 	T(POST("/count", "5", "123"), "", "done-104;closed0;", FIN | CUT),
 	/* no body by nature */
 	T("HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n" GET("/hello"),
