@@ -12,7 +12,7 @@ const prefixes: Record<string, readonly string[]> = {
 	launcher: ['/launcher'],
 	me: ['/me'],
 	devices: ['/devices'],
-	certificates: ['/certs'],
+	certificates: ['/certs', '/devices'],
 	people: ['/users'],
 	status: ['/status'],
 };

@@ -29,13 +29,14 @@ function Item({ device }: { device: Device }) {
 
 function summary(devices: readonly Device[]): string {
 	const online = devices.filter((device) => device.state === 'online').length;
-	return `${count(devices.length, 'device')}, ${online} online.`;
+	return devices.length === 0 ? 'None yet.'
+		: `${count(devices.length, 'device')}, ${online} online.`;
 }
 
 export function Devices() {
 	const all = useApi('/devices');
 	return (
-		<Page title="Devices" lead={all.data?.devices.length ? summary(all.data.devices) : undefined}
+		<Page title="Devices" lead={all.data ? summary(all.data.devices) : '\u00a0'}
 			action={<a class="button" href="/add"><Icon name="plus" />Add a device</a>}>
 			<Load of={all}>
 				{({ devices }) => devices.length === 0 ? (
