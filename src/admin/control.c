@@ -321,6 +321,17 @@ int control_start(struct control **out, const struct control_opts *o, struct err
 	return 0;
 }
 
+/* Whoever is here when the gateway goes was last seen now: the next one tells since when. */
+static void note_who_is_here(struct control *c)
+{
+	const char *name;
+	size_t at = 0;
+	for (struct device_links *l; (l = map_next(c->links, &at, &name));) {
+		if (l->n)
+			devices_seen(c->db, name, clock_unix(), NULL);
+	}
+}
+
 void control_stop(struct control *c)
 {
 	if (!c)
@@ -328,6 +339,7 @@ void control_stop(struct control *c)
 	if (c->running) {
 		loop_stop(c->loop);
 		pthread_join(c->thread, NULL);
+		note_who_is_here(c);
 	}
 	log_set_sink(NULL, NULL);
 	timer_cancel(&c->tick);

@@ -152,6 +152,7 @@ static void add_devices(struct control *c, struct snapshot *s, int64_t now)
 			continue; /* the configuration took the name since */
 		struct route *r = route_new();
 		r->kind = ROUTE_LINK;
+		r->last_seen = all[i].last_seen_at;
 		r->has_forerunner = device_has_forerunner(&all[i], clock_unix());
 		snprintf(r->device, sizeof(r->device), "%s", all[i].id);
 		snprintf(r->host, sizeof(r->host), "%s.%s", all[i].id, c->conf->domain);

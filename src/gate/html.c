@@ -62,7 +62,9 @@ void html_begin(struct buf *b, const char *title, unsigned refresh_s)
 	buf_puts(b, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
 		    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n");
 	if (refresh_s)
-		buf_printf(b, "<meta http-equiv=\"refresh\" content=\"%u\">\n", refresh_s);
+		buf_printf(b,
+			"<noscript><meta http-equiv=\"refresh\" content=\"%u\"></noscript>\n",
+			refresh_s);
 	buf_puts(b, "<title>");
 	html_escape(b, title);
 	buf_puts(b, "</title>\n<style>");

@@ -1,5 +1,5 @@
 /* The look that our server-made pages share, and escaping. Every page is one document without
- * scripts or outside parts, under a Content-Security-Policy that names its style by hash. */
+ * outside parts, under a Content-Security-Policy that names its style by hash. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,8 @@ void html_json_escape(struct buf *b, const char *s);
 /* For a URL's query value. */
 void html_url_escape(struct buf *b, const char *s);
 
-/* From doctype to the opened <main>; `title` is escaped. `refresh_s` 0: stay. */
+/* From doctype to the opened <main>; `title` is escaped. `refresh_s`: ask for the page again then,
+ * where no script does; 0: stay. */
 void html_begin(struct buf *b, const char *title, unsigned refresh_s);
 void html_end(struct buf *b);
 /* Fill `out` (320 bytes) with the policy for such a page; forms may lead to `form_to` (a source list,

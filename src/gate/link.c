@@ -22,6 +22,7 @@ struct device_links {
 	struct pool *pool;
 	struct list exchanges;
 	uint64_t away_since; /* loop time; 0: has a link */
+	bool was_here;
 	char name[64];
 	char peer[46];
 };
@@ -118,6 +119,7 @@ void link_add(struct link_table *t, const char *device, struct stream *s)
 		log_warn("gate/link", "one device links from two addresses", "device", device, "first",
 			d->peer, "second", stream_peer_addr(s));
 	str_copy(d->peer, sizeof(d->peer), stream_peer_addr(s));
+	d->was_here = true;
 	stream_dead_peer_timeout(s, DEAD_PEER_MS);
 	pool_add(d->pool, s);
 }
@@ -144,4 +146,10 @@ uint64_t link_away_ms(struct link_table *t, const char *device)
 	if (!d || !d->away_since)
 		return 0;
 	return loop_now_ms(t->loop) - d->away_since + 1;
+}
+
+bool link_was_here(struct link_table *t, const char *device)
+{
+	const struct device_links *d = map_get(t->devices, device);
+	return d && d->was_here;
 }

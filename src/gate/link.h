@@ -2,6 +2,7 @@
  * checks, gathered per device in a pool (design decision 3, reversed HTTP/1.1). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -26,3 +27,5 @@ struct pool *link_pool(struct link_table *t, const char *device, struct list **e
 void link_cut(struct link_table *t, const char *device);
 /* How long the device has had no link; 0 while it has one. */
 uint64_t link_away_ms(struct link_table *t, const char *device);
+/* It had a link since the table was made, so that link_away_ms is the whole of its absence. */
+bool link_was_here(struct link_table *t, const char *device);

@@ -3,14 +3,20 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "http/exchange.h"
+
+#define PAGE_AGAIN_MIN_S 3u
+#define PAGE_AGAIN_MAX_S 30u
 
 struct page_error {
 	int status;
 	const char *device;   /* label, or NULL */
 	const char *why;      /* one sentence for people; NULL: a standard one */
-	unsigned retry_after; /* seconds; 0: no such field */
+	unsigned retry_after; /* seconds; 0: no such field. A page that was got tries again then */
+	unsigned away_s;      /* 503: for so long, and */
+	int64_t since;	      /* since then, Unix time; 0: not known */
 	bool clear_site;      /* let the browser forget what pages of this host left in it */
 };
 

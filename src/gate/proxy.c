@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -27,6 +28,7 @@ struct proxy {
 	struct list node;
 	struct timer silence; /* until the final head: the browser's own idle limit waits meanwhile */
 	uint64_t idle_ms, tunnel_idle_ms;
+	int64_t away_since;
 	char device[64];
 	bool has_session;
 	bool wants_upgrade;
@@ -58,7 +60,12 @@ static void answer_error(struct proxy *p, const struct err *why)
 		e.status = 504;
 	if (why->code == -ETIMEDOUT || why->code == -EBUSY || why->code == -ECANCELED) {
 		e.status = 503;
-		e.retry_after = 5;
+		e.retry_after = PAGE_AGAIN_MIN_S;
+	}
+	if (why->code == -ETIMEDOUT && p->away_since) {
+		e.since = p->away_since;
+		e.away_s = (unsigned)(clock_unix() - e.since);
+		e.why = NULL;
 	}
 	head_came(p, p->idle_ms);
 	page_error_reply(p->x, &e);
@@ -310,6 +317,7 @@ void proxy_exchange(struct exchange *x, const struct proxy_opts *o)
 	p->pool = o->pool;
 	p->idle_ms = o->idle_ms;
 	p->tunnel_idle_ms = o->tunnel_idle_ms;
+	p->away_since = o->away_since;
 	timer_init(&p->silence, x->conn->loop, on_silence);
 	p->wants_upgrade = upgrade != NULL;
 	p->req = msg_copy(x->req);

@@ -17,6 +17,7 @@ struct proxy_opts {
 	const char *user;	 /* for the device; NULL: nobody */
 	const char *host;	 /* authority as the browser sees it */
 	const char *device;	 /* for messages and logs; copied */
+	int64_t away_since;	 /* the device went then, Unix time; 0: it is here, or unknown */
 	uint64_t idle_ms;	 /* no byte moves: a page for the browser, or its end; 0: never */
 	uint64_t tunnel_idle_ms; /* the same in tunnels and event streams */
 	struct list *all;	 /* ring of the device's exchanges, for proxy_cut_all() */

@@ -108,16 +108,44 @@ static struct session *session_of(struct router *r, struct exchange *x, const ch
 
 /* ---- the device ---- */
 
+/* When a device that is away was last there, Unix time; 0: it is here, or nobody knows. What the
+ * registry remembers counts until it comes for the first time since the start. */
+static int64_t last_there(const struct router *r, const struct route *route, uint64_t away_ms)
+{
+	if (!away_ms || snapshot_dates_unknown(r->snap))
+		return 0;
+	int64_t at = clock_unix() - (int64_t)(away_ms / 1000);
+	if (!link_was_here(r->links, route->device) && route->last_seen < at)
+		at = route->last_seen;
+	return at;
+}
+
+/* Who waits for a device that has just gone sees it soon; for one long gone a page need not ask all
+ * the time. */
+static void say_away(
+	struct exchange *x, const struct route *route, uint64_t away_ms, int64_t since)
+{
+	struct page_error e = {.status = 503,
+		.device = route->device,
+		.away_s = (unsigned)(since ? clock_unix() - since : (int64_t)(away_ms / 1000)),
+		.since = since};
+	unsigned again = e.away_s / 10;
+	e.retry_after = again < PAGE_AGAIN_MIN_S   ? PAGE_AGAIN_MIN_S
+			: again > PAGE_AGAIN_MAX_S ? PAGE_AGAIN_MAX_S
+						   : again;
+	page_error_reply(x, &e);
+}
+
 static void forward(struct router *r, struct exchange *x, struct route *route, struct session *s)
 {
 	struct list *all;
 	struct pool *pool;
+	int64_t away_since = 0;
 	if (route->kind == ROUTE_LINK) {
-		if (link_away_ms(r->links, route->device) > AWAY_AT_ONCE_MS) {
-			page_error_reply(x, &(struct page_error){.status = 503,
-						    .device = route->device,
-						    .why = "it has no connection to this gateway",
-						    .retry_after = 5});
+		uint64_t away_ms = link_away_ms(r->links, route->device);
+		away_since = last_there(r, route, away_ms);
+		if (away_ms > AWAY_AT_ONCE_MS) {
+			say_away(x, route, away_ms, away_since);
 			return;
 		}
 		pool = link_pool(r->links, route->device, &all);
@@ -133,6 +161,7 @@ static void forward(struct router *r, struct exchange *x, struct route *route, s
 				  .device = route->device,
 				  .idle_ms = r->idle_ms,
 				  .tunnel_idle_ms = r->tunnel_idle_ms,
+				  .away_since = away_since,
 				  .all = all});
 }
 

@@ -27,6 +27,7 @@ struct route {
 	char device[64];     /* label; "" for ROUTE_BASE */
 	bool public;	     /* no sign-in needed */
 	bool has_forerunner; /* another device had the name: see device_has_forerunner */
+	int64_t last_seen;   /* ROUTE_LINK: by the registry, when the snapshot was made; 0: never */
 	char up_host[254];   /* ROUTE_UPSTREAM: IP literal or name */
 	uint16_t up_port;
 	struct tls_client *up_tls; /* NULL: plain HTTP */

@@ -108,11 +108,13 @@ static void a_device_without_links_is_away(void **state)
 	assert_int_equal(link_away_ms(t, "tv"), 0); /* not seen since the start: one may wait */
 	link_pool(t, "tv", &all);
 	assert_true(link_away_ms(t, "tv") > 0);
+	assert_false(link_was_here(t, "tv"));
 	add(t, "tv", &f);
 	assert_int_equal(link_away_ms(t, "tv"), 0);
 	far_close(&f);
 	UNTIL(links == 0);
 	assert_true(link_away_ms(t, "tv") > 0);
+	assert_true(link_was_here(t, "tv"));
 	far_done(&f);
 	link_table_free(t);
 	link_table_free(NULL);

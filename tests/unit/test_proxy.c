@@ -2,6 +2,7 @@
  * with the real server, pool and client between them. */
 #include "gate_rig.h"
 
+#include "base/clock.h"
 #include "gate/pool.h"
 #include "gate/proxy.h"
 #include "gate/session.h"
@@ -17,6 +18,8 @@ static uint64_t idle_ms;
 static struct far browser;
 static const struct stream_cb no_cb;
 
+static int64_t away_since;
+
 static void on_request(void *ctx, struct exchange *x)
 {
 	(void)ctx;
@@ -26,6 +29,7 @@ static void on_request(void *ctx, struct exchange *x)
 				  .user = session ? "ann" : NULL,
 				  .host = "tv.home.test",
 				  .device = "tv",
+				  .away_since = away_since,
 				  .idle_ms = idle_ms,
 				  .tunnel_idle_ms = 60000,
 				  .all = &all});
@@ -489,7 +493,7 @@ static void errors_are_pages_for_people_and_json_for_scripts(void **state)
 	pool_fail_waiting(pool, &e);
 	UNTIL(far_has(&browser, "</html>"));
 	assert_true(far_has(&browser, "HTTP/1.1 503"));
-	assert_true(far_has(&browser, "Retry-After: 5\r\n"));
+	assert_true(far_has(&browser, "Retry-After: 3\r\n"));
 	assert_true(far_has(&browser, "Content-Type: text/html"));
 	assert_true(far_has(&browser, "it &#60;took&#62; long"));
 	far_forget(&browser);
@@ -502,6 +506,40 @@ static void errors_are_pages_for_people_and_json_for_scripts(void **state)
 	assert_false(far_has(&browser, "Retry-After"));
 	assert_true(far_has(&browser, "Content-Type: application/json\r\n"));
 	assert_true(far_has(&browser, "say \\u0022no\\u0022"));
+}
+
+static void who_waits_for_a_device_hears_since_when(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t away_s;
+		const char *span;
+	} rows[] = {{1, "(1 second)"}, {719, "(11 minutes)"}, {3600, "(1 hour)"}, {172800, "(2 days)"}};
+	struct err e;
+	err_set(&e, -ETIMEDOUT, "nothing became free");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		far_forget(&browser);
+		away_since = clock_unix() - rows[i].away_s;
+		far_say(&browser, "GET / HTTP/1.1\r\nHost: tv.home.test\r\n"
+				  "Accept: text/html\r\n\r\n");
+		UNTIL(pool_waiting(pool));
+		pool_fail_waiting(pool, &e);
+		UNTIL(far_has(&browser, "</html>"));
+		assert_true(far_has(&browser, "tv has not been reachable since <time datetime=\""));
+		assert_true(far_has(&browser, rows[i].span));
+		assert_true(far_has(&browser, "; script-src 'sha256-"));
+		assert_true(far_has(&browser, "data-again=\"3\""));
+	}
+	far_forget(&browser);
+	far_say(&browser, "POST / HTTP/1.1\r\nHost: tv.home.test\r\nAccept: text/html\r\n"
+			  "Content-Length: 0\r\n\r\n");
+	UNTIL(pool_waiting(pool));
+	pool_fail_waiting(pool, &e);
+	UNTIL(far_has(&browser, "</html>"));
+	assert_true(far_has(&browser, "Retry-After: 3\r\n"));
+	assert_false(far_has(&browser, "refresh")); /* a form is not sent twice */
+	assert_false(far_has(&browser, "<script"));
+	away_since = 0;
 }
 
 int main(void)
@@ -526,6 +564,7 @@ int main(void)
 		PROXY_TEST(a_browser_that_stops_inside_its_body_is_cut),
 		PROXY_TEST(a_slow_body_that_moves_is_not_cut),
 		PROXY_TEST(errors_are_pages_for_people_and_json_for_scripts),
+		PROXY_TEST(who_waits_for_a_device_hears_since_when),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
