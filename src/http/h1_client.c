@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/xalloc.h"
 #include "http/h1_parse.h"
+#include "http/h1_turn.h"
 #include "http/h1_write.h"
 #include "net/loop.h"
 #include "net/stream.h"
@@ -21,7 +22,6 @@
 #define FIELDS_MAX 200u
 #define INTERIM_MAX 32u /* 1xx heads in one call */
 #define FLUSH_MS 2000u  /* for the close_notify of a connection that we are done with */
-#define GATHER_MAX 16384u
 
 enum state {
 	C_IDLE,
@@ -38,7 +38,7 @@ struct h1_client {
 	struct h1_client_opts o;
 	const struct call_cb *cb;
 	void *ctx;
-	struct timer kick;
+	struct h1_turn turn;
 	struct h1_chunks chunks;
 	uint64_t req_left, resp_left, moved_before;
 	size_t seen, tried; /* as in the server */
@@ -51,7 +51,6 @@ struct h1_client {
 	bool active; /* the call lives */
 	bool upgrades, req_ended, resp_ended;
 	bool paused, held, keep, extra; /* extra: bytes follow the response */
-	bool inside, corked;
 };
 
 static void set_state(struct h1_client *c, enum state to)
@@ -67,66 +66,6 @@ static void set_state(struct h1_client *c, enum state to)
 	c->state = to;
 	c->base.busy = to != C_IDLE;
 	c->moves++;
-}
-
-/* ---- gathering output, settling ---- */
-
-static void cork(struct h1_client *c)
-{
-	if (!c->corked)
-		stream_cork(c->s);
-	c->corked = true;
-}
-
-static void uncork(struct h1_client *c)
-{
-	if (c->corked)
-		stream_uncork(c->s);
-	c->corked = false;
-}
-
-static void settle(struct h1_client *c);
-
-static void enter(struct h1_client *c)
-{
-	c->inside = true;
-	cork(c);
-}
-
-static void leave(struct h1_client *c)
-{
-	settle(c);
-	c->inside = false;
-	uncork(c);
-}
-
-static void kick(struct h1_client *c)
-{
-	if (!c->inside && !c->kick.at_ms)
-		timer_arm(&c->kick, 0);
-}
-
-static void on_kick(struct timer *t)
-{
-	struct h1_client *c = container_of(t, struct h1_client, kick);
-	enter(c);
-	leave(c);
-}
-
-static void begin_output(struct h1_client *c)
-{
-	cork(c);
-	kick(c);
-}
-
-static size_t end_output(struct h1_client *c, size_t queued)
-{
-	if (queued <= GATHER_MAX)
-		return queued;
-	uncork(c);
-	if (c->inside)
-		cork(c);
-	return stream_write(c->s, "", 0);
 }
 
 static void release_input(struct h1_client *c)
@@ -146,7 +85,7 @@ static void fail(struct h1_client *c, int why, const char *text)
 	c->why_text = text;
 	set_state(c, C_CLOSING);
 	stream_close(c->s); /* first, so that nothing gathered goes out */
-	uncork(c);
+	h1_turn_uncork(&c->turn);
 }
 
 static void close_gently(struct h1_client *c)
@@ -154,7 +93,7 @@ static void close_gently(struct h1_client *c)
 	if (c->state == C_CLOSING)
 		return;
 	set_state(c, C_CLOSING);
-	uncork(c);
+	h1_turn_uncork(&c->turn);
 	stream_close_after_flush(c->s, FLUSH_MS);
 }
 
@@ -184,6 +123,11 @@ static void settle(struct h1_client *c)
 		go_idle(c);
 	else
 		close_gently(c);
+}
+
+static void on_settle(struct h1_turn *t)
+{
+	settle(container_of(t, struct h1_client, turn));
 }
 
 /* ---- the request ---- */
@@ -224,7 +168,7 @@ static struct call *start(
 	c->moved_before = stream_bytes_moved(c->s);
 	set_state(c, C_HEAD);
 	stream_idle_timeout(c->s, c->o.idle_ms);
-	begin_output(c);
+	h1_turn_begin_output(&c->turn);
 	h1_write_request(c->s, req);
 	return &c->call;
 }
@@ -239,18 +183,18 @@ static size_t write_body(struct call *k, const void *p, size_t n)
 	struct h1_client *c = of_call(k);
 	if (c->state == C_CLOSING || (c->req_ended && c->state != C_TUNNEL))
 		return 0;
-	begin_output(c);
+	h1_turn_begin_output(&c->turn);
 	if (c->state == C_TUNNEL)
-		return end_output(c, stream_write(c->s, p, n));
+		return h1_turn_end_output(&c->turn, stream_write(c->s, p, n));
 	if (c->req_kind != BODY_LENGTH)
-		return end_output(c, h1_write_chunk(c->s, p, n));
+		return h1_turn_end_output(&c->turn, h1_write_chunk(c->s, p, n));
 	if (n > c->req_left) {
 		fail(c, -EPROTO, "the request's body is longer than announced");
 		return 0;
 	}
 	c->req_left -= n;
 	c->req_ended = !c->req_left;
-	return end_output(c, stream_write(c->s, p, n));
+	return h1_turn_end_output(&c->turn, stream_write(c->s, p, n));
 }
 
 static void end_body(struct call *k, const struct msg *trailers)
@@ -259,7 +203,7 @@ static void end_body(struct call *k, const struct msg *trailers)
 	if (c->state == C_CLOSING)
 		return;
 	if (c->state == C_TUNNEL) {
-		uncork(c);
+		h1_turn_uncork(&c->turn);
 		stream_shutdown(c->s);
 		return;
 	}
@@ -270,7 +214,7 @@ static void end_body(struct call *k, const struct msg *trailers)
 		return;
 	}
 	c->req_ended = true;
-	begin_output(c);
+	h1_turn_begin_output(&c->turn);
 	h1_write_last_chunk(c->s, trailers);
 }
 
@@ -286,7 +230,7 @@ static void resume_call(struct call *k)
 		return;
 	c->paused = false;
 	release_input(c);
-	kick(c);
+	h1_turn_kick(&c->turn);
 }
 
 static void cancel(struct call *k)
@@ -435,7 +379,7 @@ static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 	struct h1_client *c = ctx;
 	size_t used = 0;
 	(void)s;
-	enter(c);
+	h1_turn_enter(&c->turn);
 	while (used < n) {
 		unsigned moves = c->moves;
 		size_t k = take(c, p + used, n - used);
@@ -449,7 +393,7 @@ static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 		c->held = true;
 		stream_pause(s);
 	}
-	leave(c);
+	h1_turn_leave(&c->turn);
 	return used;
 }
 
@@ -457,7 +401,7 @@ static void on_eof(struct stream *s, void *ctx)
 {
 	struct h1_client *c = ctx;
 	(void)s;
-	enter(c);
+	h1_turn_enter(&c->turn);
 	switch (c->state) {
 	case C_IDLE:
 		close_gently(c);
@@ -478,7 +422,7 @@ static void on_eof(struct stream *s, void *ctx)
 	case C_CLOSING:
 		break;
 	}
-	leave(c);
+	h1_turn_leave(&c->turn);
 }
 
 static void on_writable(struct stream *s, void *ctx)
@@ -487,10 +431,10 @@ static void on_writable(struct stream *s, void *ctx)
 	(void)s;
 	if (!c->active || c->state == C_CLOSING || (c->req_ended && c->state != C_TUNNEL))
 		return;
-	enter(c);
+	h1_turn_enter(&c->turn);
 	if (c->cb->on_writable)
 		c->cb->on_writable(&c->call, c->ctx);
-	leave(c);
+	h1_turn_leave(&c->turn);
 }
 
 /* ---- the connection ---- */
@@ -513,7 +457,7 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 {
 	struct h1_client *c = ctx;
 	struct err e;
-	timer_cancel(&c->kick);
+	h1_turn_done(&c->turn);
 	explain(c, why, &e);
 	if (c->state != C_CLOSING)
 		set_state(c, C_CLOSING);
@@ -548,7 +492,7 @@ struct client *h1_client_new(struct stream *s, const struct h1_client_opts *o)
 	if (!o->fields_max)
 		c->o.fields_max = FIELDS_MAX;
 	h1_chunks_init(&c->chunks);
-	timer_init(&c->kick, stream_loop(s), on_kick);
+	h1_turn_init(&c->turn, s, on_settle);
 	stream_set_cb(s, &stream_cb, c);
 	stream_resume(s);
 	return &c->base;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "http/h1_parse.h"
+#include "http/h1_turn.h"
 #include "http/h1_write.h"
 #include "http/server.h"
 #include "net/loop.h"
@@ -24,7 +25,8 @@ struct http_conn {
 	struct stream *s;
 	struct http_server_opts o;
 	struct conn_info info;
-	struct timer kick, deadline;
+	struct h1_turn turn;
+	struct timer deadline;
 	uint64_t due_ms;      /* of `deadline`, which may come early; 0: none */
 	uint64_t drain_at_ms; /* 0: not draining */
 	struct h1_chunks chunks;
@@ -42,18 +44,11 @@ struct http_conn {
 	bool wire_done; /* the request's body is complete */
 	bool resp_ended;
 	bool http10, keep_alive, eof;
-	bool inside, corked;
 };
 
 extern const struct exchange_ops h1_exchange_ops;
 
 void h1_conn_set_state(struct http_conn *c, enum h1_conn_state to);
-/* Gather output until uncork, which the end of the present callback or the kick does. Idempotent.
- */
-void h1_conn_cork(struct http_conn *c);
-void h1_conn_uncork(struct http_conn *c);
-/* Settle soon, when no callback of ours is under way that will. */
-void h1_conn_kick(struct http_conn *c);
 /* Let held input come again. */
 void h1_conn_release(struct http_conn *c);
 /* Cut: what is queued is lost; on_done gets `why` when the stream has closed. */

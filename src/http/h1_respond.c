@@ -7,24 +7,7 @@
 #include "base/list.h"
 #include "net/stream.h"
 
-#define GATHER_MAX 16384u   /* more than this is not held back for the end of the turn */
 #define HALF_OPEN_MS 30000u /* a tunnel that we have ended, and silent */
-
-static void begin_output(struct http_conn *c)
-{
-	h1_conn_cork(c);
-	h1_conn_kick(c);
-}
-
-static size_t end_output(struct http_conn *c, size_t queued)
-{
-	if (queued <= GATHER_MAX)
-		return queued;
-	h1_conn_uncork(c);
-	if (c->inside)
-		h1_conn_cork(c);
-	return stream_write(c->s, "", 0);
-}
 
 /* ---- the response ---- */
 
@@ -45,7 +28,7 @@ static enum h1_frame frame_of(const struct http_conn *c, const struct msg *head,
 
 static void write_head(struct http_conn *c, const struct msg *head)
 {
-	begin_output(c);
+	h1_turn_begin_output(&c->turn);
 	h1_write_response(c->s, head,
 		&(struct h1_response_form){.frame = c->frame,
 			.length = c->resp_left,
@@ -112,9 +95,9 @@ static size_t write_body(struct exchange *x, const void *p, size_t n)
 	size_t queued = 0;
 	if (c->state == H1_CLOSING || !x->responded || c->resp_ended)
 		return 0;
-	begin_output(c);
+	h1_turn_begin_output(&c->turn);
 	if (c->state == H1_TUNNEL)
-		return end_output(c, stream_write(c->s, p, n));
+		return h1_turn_end_output(&c->turn, stream_write(c->s, p, n));
 	switch (c->frame) {
 	case H1_FRAME_NONE:
 		queued = stream_queued(c->s);
@@ -129,7 +112,7 @@ static size_t write_body(struct exchange *x, const void *p, size_t n)
 		queued = stream_write(c->s, p, n);
 		break;
 	}
-	return end_output(c, queued);
+	return h1_turn_end_output(&c->turn, queued);
 }
 
 static void end_response(struct exchange *x, const struct msg *trailers)
@@ -142,9 +125,9 @@ static void end_response(struct exchange *x, const struct msg *trailers)
 		return;
 	}
 	c->resp_ended = true;
-	begin_output(c);
+	h1_turn_begin_output(&c->turn);
 	if (c->state == H1_TUNNEL) {
-		h1_conn_uncork(c);
+		h1_turn_uncork(&c->turn);
 		stream_shutdown(c->s);
 		stream_idle_timeout(c->s, HALF_OPEN_MS);
 	} else if (c->frame == H1_FRAME_CHUNKED) {
@@ -170,7 +153,7 @@ static void resume_exchange(struct exchange *x)
 	c->paused = false;
 	if (c->state == H1_TUNNEL || !c->wire_done)
 		h1_conn_release(c);
-	h1_conn_kick(c);
+	h1_turn_kick(&c->turn);
 }
 
 static void set_idle(struct exchange *x, uint64_t ms)

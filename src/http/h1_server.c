@@ -2,8 +2,7 @@
  * object. A pipelined request stays in the stream's buffer until the response before it has ended.
  *
  * Handlers may call anything at any time; what that leads to (on_end, on_done, the next request) is
- * done by settle(), which runs when a stream or timer callback ends, or from the `kick` timer when
- * the handler was called by somebody else. Output made in one turn is gathered by corking. */
+ * done by settle(), when a turn ends (h1_turn.h). */
 #include "http/h1_conn.h"
 
 #include <assert.h>
@@ -31,50 +30,6 @@ void h1_conn_set_state(struct http_conn *c, enum h1_conn_state to)
 	assert(from[to] & 1u << c->state);
 	c->state = to;
 	c->moves++;
-}
-
-/* ---- gathering output ---- */
-
-void h1_conn_cork(struct http_conn *c)
-{
-	if (!c->corked)
-		stream_cork(c->s);
-	c->corked = true;
-}
-
-void h1_conn_uncork(struct http_conn *c)
-{
-	if (c->corked)
-		stream_uncork(c->s);
-	c->corked = false;
-}
-
-static void settle(struct http_conn *c);
-
-static void enter(struct http_conn *c)
-{
-	c->inside = true;
-	h1_conn_cork(c);
-}
-
-static void leave(struct http_conn *c)
-{
-	settle(c);
-	c->inside = false;
-	h1_conn_uncork(c);
-}
-
-void h1_conn_kick(struct http_conn *c)
-{
-	if (!c->inside && !c->kick.at_ms)
-		timer_arm(&c->kick, 0);
-}
-
-static void on_kick(struct timer *t)
-{
-	struct http_conn *c = container_of(t, struct http_conn, kick);
-	enter(c);
-	leave(c);
 }
 
 /* ---- closing and waiting ---- */
@@ -114,7 +69,7 @@ void h1_conn_die(struct http_conn *c, int why)
 	c->why = why;
 	h1_conn_set_state(c, H1_CLOSING);
 	stream_close(c->s);
-	h1_conn_uncork(c);
+	h1_turn_uncork(&c->turn);
 }
 
 /* Close, but so that the last response arrives. */
@@ -123,7 +78,7 @@ static void linger(struct http_conn *c)
 	if (c->state == H1_CLOSING)
 		return;
 	h1_conn_set_state(c, H1_CLOSING);
-	h1_conn_uncork(c);
+	h1_turn_uncork(&c->turn);
 	stream_close_after_flush(c->s, stream_queued(c->s) ? c->o.limits->idle_ms : LINGER_MS);
 }
 
@@ -194,6 +149,11 @@ static void settle(struct http_conn *c)
 		return;
 	over(c, 0);
 	go_on(c);
+}
+
+static void on_settle(struct h1_turn *t)
+{
+	settle(container_of(t, struct http_conn, turn));
 }
 
 static void begin_exchange(struct http_conn *c, const struct h1_head *h)
@@ -334,7 +294,7 @@ static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 	struct http_conn *c = ctx;
 	size_t used = 0;
 	(void)s;
-	enter(c);
+	h1_turn_enter(&c->turn);
 	while (used < n) {
 		unsigned moves = c->moves;
 		size_t k = take(c, p + used, n - used);
@@ -345,7 +305,7 @@ static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 	}
 	if (used < n && c->state != H1_HEAD)
 		hold_input(c);
-	leave(c);
+	h1_turn_leave(&c->turn);
 	return used;
 }
 
@@ -353,7 +313,7 @@ static void on_eof(struct stream *s, void *ctx)
 {
 	struct http_conn *c = ctx;
 	(void)s;
-	enter(c);
+	h1_turn_enter(&c->turn);
 	c->eof = true;
 	switch (c->state) {
 	case H1_HEAD:
@@ -371,7 +331,7 @@ static void on_eof(struct stream *s, void *ctx)
 	case H1_CLOSING:
 		break;
 	}
-	leave(c);
+	h1_turn_leave(&c->turn);
 }
 
 static void on_writable(struct stream *s, void *ctx)
@@ -380,10 +340,10 @@ static void on_writable(struct stream *s, void *ctx)
 	(void)s;
 	if (!c->active || c->state == H1_CLOSING || c->resp_ended)
 		return;
-	enter(c);
+	h1_turn_enter(&c->turn);
 	if (c->x.handler->on_writable)
 		c->x.handler->on_writable(&c->x);
-	leave(c);
+	h1_turn_leave(&c->turn);
 }
 
 static void on_deadline(struct timer *t)
@@ -395,7 +355,7 @@ static void on_deadline(struct timer *t)
 		set_due(c, c->due_ms);
 		return;
 	}
-	enter(c);
+	h1_turn_enter(&c->turn);
 	switch (c->state) {
 	case H1_HEAD:
 		if (c->seen > 2) /* more than a stray empty line */
@@ -413,7 +373,7 @@ static void on_deadline(struct timer *t)
 	case H1_CLOSING:
 		break;
 	}
-	leave(c);
+	h1_turn_leave(&c->turn);
 }
 
 /* ---- the connection ---- */
@@ -422,7 +382,7 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 {
 	struct http_conn *c = ctx;
 	(void)s;
-	timer_cancel(&c->kick);
+	h1_turn_done(&c->turn);
 	timer_cancel(&c->deadline);
 	bool gone = c->state == H1_EXCHANGE && c->eof;
 	int status = why->code == -ETIMEDOUT && !gone ? -ETIMEDOUT : -ECONNRESET;
@@ -456,7 +416,7 @@ struct http_conn *http_serve(struct stream *s, const struct http_server_opts *o)
 		.tls = stream_tls(s),
 		.server_ctx = o->ctx};
 	h1_chunks_init(&c->chunks);
-	timer_init(&c->kick, loop, on_kick);
+	h1_turn_init(&c->turn, s, on_settle);
 	timer_init(&c->deadline, loop, on_deadline);
 	stream_set_cb(s, &stream_cb, c);
 	stream_resume(s);
