@@ -105,6 +105,8 @@ page "$base/signin"
 submit /signin user=admin "password=$password"
 case $status in 200 | 302 | 303) ;; *) bad "sign-in: status $status" ;; esac
 page -L "$base/"
+grep -q /app.js "$work/page" || bad "no page after sign-in: status $status at $url"
+page "$base/api/v1/launcher"
 grep -q "$host" "$work/page" || bad "the launcher does not list $host: status $status at $url"
 good "signed in; the launcher lists the device"
 

@@ -383,16 +383,6 @@ int auth_make_token(struct auth *a, const struct user *u, const char *host,
 
 /* ---- the table of pages ---- */
 
-static void launcher(struct auth *a, struct ask *ask)
-{
-	struct session s;
-	struct user u;
-	if (auth_session_of(a, ask, &s, &u) == 0)
-		auth_page_launcher(a, ask, &u);
-	else
-		ask_redirect(ask, 303, "/signin");
-}
-
 struct page {
 	enum ask_kind kind;
 	enum method method;
@@ -401,7 +391,6 @@ struct page {
 };
 
 static const struct page pages[] = {
-	{ASK_BASE,   METHOD_GET,  "/",             launcher         },
 	{ASK_BASE,   METHOD_GET,  "/signin",       auth_signin_page },
 	{ASK_BASE,   METHOD_POST, "/signin",       auth_signin_form },
 	{ASK_BASE,   METHOD_POST, "/signout",      auth_signout_form},

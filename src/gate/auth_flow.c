@@ -27,12 +27,14 @@ static int state_read(uint8_t out[32], const char *text)
 	return 0;
 }
 
-/* Only a device's host of ours, with a state; anything else ends at the launcher. */
+/* Only a device's host of ours, with a state, or a page of the gateway; anything else ends at "/". */
 void auth_target_read(struct auth *a, const struct form *f, struct auth_target *t)
 {
 	const char *host = form_get(f, "host"), *to = form_get(f, "to");
 	memset(t, 0, sizeof(*t));
 	strcpy(t->to, "/");
+	if (!host[0] && auth_path_is_safe(to))
+		str_copy(t->to, sizeof(t->to), to);
 	if (!auth_host_is_known(a, host))
 		return;
 	if (state_read(t->state, form_get(f, "state")) < 0)
@@ -53,7 +55,7 @@ void auth_go(struct auth *a, struct ask *ask, const struct session *s, const str
 	char device[64], code[CODE_TEXT_LEN], origin[300];
 	struct err e;
 	if (!t->host[0]) {
-		ask_redirect(ask, 303, "/");
+		ask_redirect(ask, 303, t->to[0] ? t->to : "/");
 		return;
 	}
 	if (auth_device_of(a, t->host, device) < 0 ||

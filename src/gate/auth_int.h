@@ -95,7 +95,6 @@ struct auth_page {
 };
 void auth_page_signin(struct auth *a, struct ask *ask, const struct auth_page *p);
 void auth_page_link(struct auth *a, struct ask *ask, const struct auth_page *p);
-void auth_page_launcher(struct auth *a, struct ask *ask, const struct user *u);
 /* A page with one heading, one sentence, and a path that leads on. */
 struct auth_words {
 	const char *title, *text, *link;

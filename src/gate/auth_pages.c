@@ -10,7 +10,6 @@
 #include "gate/auth_int.h"
 #include "gate/html.h"
 #include "store/conf.h"
-#include "store/devices.h"
 
 #define PAGE_MAX (512u * 1024)
 
@@ -52,8 +51,13 @@ static void put_note(struct buf *b, const char *note)
 static void put_target(struct buf *b, const struct auth_target *t)
 {
 	char state[BASE64_LEN(32)];
-	if (!t || !t->host[0])
+	if (!t)
 		return;
+	if (!t->host[0]) {
+		if (t->to[1])
+			put_field(b, "to", t->to);
+		return;
+	}
 	base64url_encode(state, t->state, sizeof(t->state));
 	put_field(b, "host", t->host);
 	put_field(b, "state", state);
@@ -152,63 +156,4 @@ void auth_page_plain(struct auth *a, struct ask *ask, int status, const struct a
 	buf_printf(&b, "<p><a href=\"%s\">Continue</a></p>\n", w->link);
 	html_end(&b);
 	send_page(a, ask, status, &b);
-}
-
-/* ---- the launcher ---- */
-
-static bool put_tile(struct auth *a, struct buf *b, const struct user *u, const char *const dev[2])
-{
-	char host[330], url[640];
-	if (users_may_reach(a->o.db, u->id, dev[0], NULL) != 1)
-		return false;
-	snprintf(host, sizeof(host), "%s.%s", dev[0], auth_domain(a));
-	auth_origin(a, host, url);
-	buf_printf(b, "<li><a href=\"%s/\"><b>", url);
-	html_escape(b, dev[1][0] ? dev[1] : dev[0]);
-	buf_printf(b, "</b><span>%s</span></a></li>\n", host);
-	return true;
-}
-
-static unsigned put_tiles(struct auth *a, struct buf *b, const struct user *u)
-{
-	unsigned shown = 0;
-	struct device *list = NULL;
-	size_t n = 0;
-	if (devices_list(a->o.db, &list, &n, NULL) == 0) {
-		for (size_t i = 0; i < n; i++)
-			shown += put_tile(a, b, u, (const char *[]){list[i].id, list[i].title});
-	}
-	free(list);
-	for (unsigned i = 0; i < a->o.conf->n_devices; i++) {
-		const struct conf_device *d = &a->o.conf->devices[i];
-		shown += put_tile(a, b, u, (const char *[]){d->name, d->title});
-	}
-	return shown;
-}
-
-void auth_page_launcher(struct auth *a, struct ask *ask, const struct user *u)
-{
-	struct buf b = BUF_INIT(PAGE_MAX), tiles = BUF_INIT(PAGE_MAX / 2);
-	unsigned n = put_tiles(a, &tiles, u);
-	html_begin(&b, a->o.conf->title, 0);
-	buf_puts(&b, "<h1>");
-	html_escape(&b, a->o.conf->title);
-	buf_puts(&b, "</h1>\n");
-	if (n) {
-		buf_puts(&b, "<ul class=\"tiles\">\n");
-		buf_append(&b, tiles.data, tiles.len);
-		buf_puts(&b, "</ul>\n");
-	} else if (u->is_admin) {
-		buf_puts(&b, "<p>There is no device yet. On the gateway, run <b>lanthornctl pair "
-			     "NAME</b> and give the token to the device.</p>\n");
-	} else {
-		buf_puts(&b, "<p>No device has been opened to you yet.</p>\n");
-	}
-	buf_puts(&b, "<footer><span>Signed in as ");
-	html_escape(&b, u->display[0] ? u->display : u->name);
-	buf_puts(&b, "</span><form method=\"post\" action=\"/signout\"><button class=\"quiet\">"
-		     "Sign out</button></form></footer>\n");
-	html_end(&b);
-	buf_done(&tiles);
-	send_page(a, ask, 200, &b);
 }

@@ -11,8 +11,8 @@
 #define TO_MAX 512u
 
 /* Addresses of the one page; "/" at the end: with whatever follows. */
-static const char *const pages[] = {"/account", "/add", "/certificates", "/devices", "/devices/",
-	"/logs", "/people", "/people/", "/settings", "/status", NULL};
+static const char *const pages[] = {"/", "/account", "/add", "/certificates", "/devices",
+	"/devices/", "/logs", "/people", "/people/", "/settings", "/status", NULL};
 
 static bool is_page(const char *target)
 {

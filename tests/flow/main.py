@@ -108,9 +108,8 @@ def a_wrong_password_opens_nothing(stack):
 def one_sign_in_opens_launcher_and_device(stack):
     browser = STATE["browser"] = Browser(stack)
     browser.sign_in()
-    page = browser.open(browser.origin(stack.domain) + "/")
-    equal(page.status, 200)
-    check(stack.host("tv") in page.text(), "the launcher does not list tv")
+    check('src="/app.js"' in browser.open(browser.origin(stack.domain) + "/").text(), "no page")
+    equal([tile["host"] for tile in browser.launcher()], [stack.host("tv")], "the launcher")
     page = browser.open(browser.origin(stack.host("tv")) + "/")
     equal(page.status, 200)
     equal(page.url, browser.origin(stack.host("tv")) + "/", "where the code flow ends")

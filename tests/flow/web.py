@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import html.parser
 import http.client
+import json
 import os
 import socket
 import ssl
@@ -160,6 +161,20 @@ class Browser:
     def sign_in(self, user="admin", password="a calm long password"):
         page = self.open(self.origin(self.domain) + "/signin")
         return self.submit(page, user=user, password=password)
+
+    def api(self, method, path, body=None, status=200):
+        """What the API answers to the gateway's own page."""
+        headers = {"Origin": self.origin(self.domain), "Sec-Fetch-Site": "same-origin",
+                   "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        answer = self.request(method, self.domain, "/api/v1/" + path, headers,
+                              None if body is None else json.dumps(body))
+        check(answer.status == status, lambda: f"{method} {path}: {answer.status} {answer.text()}")
+        return json.loads(answer.body)
+
+    def launcher(self):
+        return self.api("GET", "launcher")["tiles"]
 
     def signed_in(self):
         page = self.request("GET", self.domain, "/", NAVIGATE)

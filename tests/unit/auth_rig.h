@@ -160,6 +160,14 @@ static inline void ask_host(
 		out);
 }
 
+/* Sign-in leads on whoever is signed in already. */
+static inline bool is_in(const char *cookie)
+{
+	struct answer a;
+	ask_base("GET", "/signin", NULL, cookie, &a);
+	return a.status == 303 && strcmp(a.location, "/") == 0;
+}
+
 static inline void make_link(const struct user *u, char token[64])
 {
 	struct auth_link made;

@@ -29,9 +29,7 @@ static void a_setup_link_works_once_and_makes_an_administrator(void **state)
 	memcpy(cookie, a.cookie, sizeof(cookie));
 	assert_int_equal(told.puts, 1);
 	assert_true(told.last.is_admin);
-	ask_base("GET", "/", NULL, cookie, &a);
-	assert_int_equal(a.status, 200);
-	assert_non_null(strstr(a.text, "ann"));
+	assert_true(is_in(cookie));
 	setup_form(form, token, "eve");
 	ask_base("POST", "/setup", form, NULL, &a);
 	assert_int_equal(a.status, 410);
@@ -103,8 +101,7 @@ static void a_new_password_ends_what_was_open(void **state)
 	ask_base("POST", "/invite", form, NULL, &a);
 	assert_int_equal(a.status, 303);
 	assert_int_equal(told.drops, 1); /* the loops know, too */
-	ask_base("GET", "/", NULL, cookie, &a);
-	assert_int_equal(a.status, 303);
+	assert_false(is_in(cookie));
 	assert_int_equal(count_sessions(), 1);
 }
 
@@ -150,6 +147,31 @@ static void names_and_passwords_are_checked_and_tries_are_counted(void **state)
 	assert_int_equal(a.status, 400);
 }
 
+static void sign_in_leads_back_to_the_page_that_asked(void **state)
+{
+	(void)state;
+	static const char *const rows[][2] = {
+		{"/devices/tv?x=1",       "/devices/tv?x=1"},
+                {"/",                     "/"              },
+                {"//evil.example",        "/"              },
+		{"/\\evil.example",       "/"              },
+                {"https://evil.example/", "/"              },
+                {"%0d%0aX: y",            "/"              },
+		{"",		      "/"              }
+        };
+	char cookie[256], form[200];
+	struct answer a;
+	sign_up(cookie);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		snprintf(form, sizeof(form), "user=ann&password=correct+horse&to=%s", rows[i][0]);
+		ask_base("POST", "/signin", form, NULL, &a);
+		assert_int_equal(a.status, 303);
+		assert_string_equal(a.location, rows[i][1]);
+	}
+	ask_base("GET", "/signin?to=/devices", NULL, NULL, &a);
+	assert_non_null(strstr(a.text, "name=\"to\" value=\"/devices\""));
+}
+
 static void a_disabled_person_is_out(void **state)
 {
 	(void)state;
@@ -162,17 +184,14 @@ static void a_disabled_person_is_out(void **state)
 	ask_base("POST", "/invite", form, NULL, &a);
 	assert_int_equal(a.status, 303);
 	memcpy(hers, a.cookie, sizeof(hers));
-	ask_base("GET", "/", NULL, hers, &a);
-	assert_int_equal(a.status, 200);
-	assert_null(strstr(a.text, TV)); /* nothing was opened to her */
+	assert_true(is_in(hers));
 	told.drops = 0;
 	auth_end_user(auth, eve.id);
 	assert_int_equal(told.drops, 1);
 	OK(&st, users_get(st.db, eve.id, &eve, &st.e));
 	eve.disabled = true;
 	OK(&st, users_update(st.db, &eve, &st.e));
-	ask_base("GET", "/", NULL, hers, &a);
-	assert_int_equal(a.status, 303);
+	assert_false(is_in(hers));
 	ask_base("POST", "/signin", "user=eve&password=correct+horse", NULL, &a);
 	assert_int_equal(a.status, 403);
 }
@@ -219,8 +238,7 @@ static void a_code_opens_the_device_once_for_the_browser_that_asked(void **state
 	assert_string_equal(told.last.host, TV);
 	assert_string_equal(a.cleared, "__Host-ls=");
 	assert_true(str_starts(a.cookie, SESSION_COOKIE "="));
-	ask_base("GET", "/", NULL, a.cookie, &a); /* of the device's host alone */
-	assert_int_equal(a.status, 303);
+	assert_false(is_in(a.cookie)); /* of the device's host alone */
 	ask_host(TV, cb, "__Host-ls=" SECRET, &a);
 	assert_int_equal(a.status, 403);
 	get_code(cookie, TV, "/", cb);
@@ -321,15 +339,13 @@ static void signing_out_ends_parent_and_children_on_the_loops(void **state)
 	assert_int_equal(told.drops, 2);
 	assert_true(!memcmp(told.dropped[0], tv, 32) || !memcmp(told.dropped[1], tv, 32));
 	assert_int_equal(count_sessions(), 1);
-	ask_base("GET", "/", NULL, other, &a);
-	assert_int_equal(a.status, 200);
+	assert_true(is_in(other));
 	/* Signing in again with a session replaces it. */
 	open_device(other, tv);
 	told.drops = 0;
 	ask_base("POST", "/signin", "user=ann&password=correct+horse", other, &a);
 	assert_int_equal(told.drops, 2);
-	ask_base("GET", "/", NULL, other, &a);
-	assert_int_equal(a.status, 303);
+	assert_false(is_in(other));
 }
 
 static void a_removed_host_ends_its_sessions(void **state)
@@ -337,7 +353,6 @@ static void a_removed_host_ends_its_sessions(void **state)
 	(void)state;
 	char cookie[256];
 	uint8_t tv[32];
-	struct answer a;
 	sign_up(cookie);
 	open_device(cookie, tv);
 	told.drops = 0;
@@ -346,8 +361,7 @@ static void a_removed_host_ends_its_sessions(void **state)
 	auth_host_removed(auth, TV);
 	assert_int_equal(told.drops, 1);
 	assert_memory_equal(told.dropped[0], tv, 32);
-	ask_base("GET", "/", NULL, cookie, &a);
-	assert_int_equal(a.status, 200);
+	assert_true(is_in(cookie));
 }
 
 static void find(const uint8_t hash[32], struct session *s)
@@ -408,16 +422,15 @@ static void the_gateways_own_pages_are_use_as_well(void **state)
 	(void)state;
 	char cookie[256];
 	struct session s;
-	struct answer a;
 	int64_t now = clock_unix();
 	sign_up(cookie);
 	find(told.last.hash, &s);
 	OK(&st, sessions_touch(st.db, s.id, now, now + 60, &st.e));
-	ask_base("GET", "/", NULL, cookie, &a);
+	assert_true(is_in(cookie));
 	find(s.cookie_sha256, &s);
 	assert_int_equal(s.expires_at, now + 60); /* not at each request */
 	OK(&st, db_run(st.db, &st.e, "UPDATE sessions SET last_seen_at = ?", "i", now - 300) - 1);
-	ask_base("GET", "/", NULL, cookie, &a);
+	assert_true(is_in(cookie));
 	find(s.cookie_sha256, &s);
 	assert_in_range(s.expires_at, now + 3590, now + 3610);
 }
@@ -494,6 +507,7 @@ int main(void)
 		AUTH_TEST(a_new_password_ends_what_was_open),
 		AUTH_TEST(the_password_is_not_the_name_whatever_the_form_says),
 		AUTH_TEST(names_and_passwords_are_checked_and_tries_are_counted),
+		AUTH_TEST(sign_in_leads_back_to_the_page_that_asked),
 		AUTH_TEST(a_disabled_person_is_out),
 		AUTH_TEST(a_code_opens_the_device_once_for_the_browser_that_asked),
 		AUTH_TEST(what_ended_in_between_ends_the_code),
