@@ -2,7 +2,7 @@
  * same way, and each call ends once. Byte 0 says what is asked and how the caller behaves, byte 1
  * how the bytes come and how the device ends. What the device gets is one well-formed request after
  * another, or raw bytes after its 101. */
-#include "fake_net.h"
+#include "fake_peer.h"
 #include "h1_seen.h"
 
 #include <assert.h>
@@ -20,11 +20,6 @@ enum { GET, HEAD, COUNTED, CHUNKED, UPGRADE, NEGOTIATE, OPTIONS, EMPTY };
 #define AGAIN 32u   /* asks again when it may */
 #define CANCELS 64u
 #define CLOSES 128u /* the connection, in the middle or when it is idle */
-/* The device: bits 0-3 the size of the pieces. */
-#define FINS 16u
-#define RESETS 32u
-#define HASTY 64u      /* ends together with its last piece */
-#define RELUCTANT 128u /* reads little at a time */
 
 #define BODY_LEN 3000u
 #define CALLS_MAX 3u
@@ -37,17 +32,16 @@ struct told {
 
 struct session {
 	struct loop *loop;
-	struct stream *s;
+	struct fake_peer peer;
 	struct timer later;
 	struct client *client;
 	struct call *call;
 	struct msg *head; /* the final one of the call that lives */
-	struct buf out;   /* what the device has read */
 	struct told told[CALLS_MAX];
 	unsigned n, tunnelled;
-	uint8_t mode, device;
+	uint8_t mode;
 	size_t sent, raw; /* of the request's body, through the tunnel */
-	bool closed, stream_gone, tunnel;
+	bool closed, tunnel;
 };
 
 static struct told *now(struct session *s)
@@ -227,55 +221,20 @@ static void on_closed(void *ctx, struct client *c, const struct err *why)
 
 /* ---- the device ---- */
 
-static void on_gone(void *ctx)
+static void before_read(struct fake_peer *p)
 {
-	((struct session *)ctx)->stream_gone = true;
-}
-
-/* The device reads once; false: there was nothing. */
-static bool read_once(struct session *s)
-{
-	size_t before = s->out.len;
+	struct session *s = container_of(p, struct session, peer);
 	if (s->mode & STREAMS)
 		send_body(s, 700);
-	fake_settle(s->loop);
-	if (!s->stream_gone)
-		fake_read(s->s, s->device & RELUCTANT ? 100 : SIZE_MAX, &s->out);
-	return s->out.len > before;
-}
-
-static void read_all(struct session *s)
-{
-	while (read_once(s))
-		;
-}
-
-static void send_pieces(struct session *s, const uint8_t *p, size_t n, size_t piece)
-{
-	while (n && !s->stream_gone) {
-		size_t k = n < piece ? n : piece;
-		fake_send(s->s, p, k);
-		p += k;
-		n -= k;
-		if (!n && s->device & HASTY)
-			return;
-		read_once(s);
-	}
-	read_all(s);
 }
 
 static void converse(struct session *s, const uint8_t *p, size_t n, size_t piece)
 {
-	send_pieces(s, p, n, piece);
-	if (!s->stream_gone && s->device & FINS)
-		fake_fin(s->s);
-	if (!s->stream_gone && s->device & RESETS)
-		fake_reset(s->s);
-	read_all(s);
+	fake_peer_say(&s->peer, p, n, piece);
 	while (!s->closed) {
 		if (!fake_wait(s->loop))
 			client_close(s->client); /* an idle connection stays until it is closed */
-		read_all(s);
+		fake_peer_read_all(&s->peer);
 	}
 }
 
@@ -283,7 +242,7 @@ static void converse(struct session *s, const uint8_t *p, size_t n, size_t piece
 
 static void check_output(struct session *s)
 {
-	const uint8_t *p = s->out.data, *end = s->out.len ? p + s->out.len : p;
+	const uint8_t *p = s->peer.got.data, *end = s->peer.got.len ? p + s->peer.got.len : p;
 	for (unsigned i = 0; p < end; i++) {
 		struct h1_seen m;
 		assert(i < s->n);
@@ -302,18 +261,17 @@ static void check_output(struct session *s)
 static void talk(struct session *s, const uint8_t *p, size_t n, size_t piece)
 {
 	s->loop = fake_loop_new();
-	s->s = fake_stream(s->loop, on_gone, s);
-	buf_init(&s->out, 64u << 20);
+	fake_peer_open(&s->peer, s->loop);
 	timer_init(&s->later, s->loop, on_later);
 	struct h1_client_opts o = {
 		.idle_ms = 60000, .on_idle = on_idle, .on_closed = on_closed, .ctx = s};
-	s->client = h1_client_new(s->s, &o);
+	s->client = h1_client_new(s->peer.s, &o);
 	ask(s);
 	fake_settle(s->loop);
 	converse(s, p, n, piece);
 	fake_loop_free(s->loop);
 	check_output(s);
-	buf_done(&s->out);
+	buf_done(&s->peer.got);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
@@ -322,11 +280,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	static struct session whole, pieces;
 	if (n < 2 || n > 4096)
 		return 0;
-	whole = (struct session){.mode = p[0], .device = p[1]};
+	whole = (struct session){
+		.mode = p[0], .peer = {.how = p[1], .sip = 100, .before_read = before_read}
+        };
 	pieces = whole;
 	talk(&whole, p + 2, n - 2, n);
 	talk(&pieces, p + 2, n - 2, (p[1] & 15u) + 1);
-	if (p[0] & (CANCELS | CLOSES) || p[1] & (HASTY | RESETS))
+	if (p[0] & (CANCELS | CLOSES) || p[1] & (PEER_HASTY | PEER_RESETS))
 		return 0;
 	const struct told *a = &whole.told[0], *b = &pieces.told[0];
 	assert(a->sum == b->sum && a->body_len == b->body_len);

@@ -2,7 +2,7 @@
  * exchanges and the same answers. Byte 0 says what the handler does, byte 1 how the bytes come and
  * how the client ends; every exchange ends once, and what the client gets is one well-formed
  * response to each, at most one refusal behind them, or raw bytes after a 101. */
-#include "fake_net.h"
+#include "fake_peer.h"
 #include "h1_seen.h"
 
 #include <assert.h>
@@ -22,11 +22,6 @@
 #define INVITES 32u /* sends 100 Continue */
 #define ABORTS 64u  /* in the middle of a body */
 #define LARGE 128u  /* the answers */
-/* What the client does: bits 0-3 the size of the pieces. */
-#define FINS 16u
-#define RESETS 32u
-#define HASTY 64u      /* ends together with its last piece */
-#define RELUCTANT 128u /* reads little at a time */
 
 #define LARGE_LEN 70000u /* above high water */
 #define EXCHANGES_MAX 64u
@@ -41,15 +36,14 @@ struct asked {
 
 struct session {
 	struct loop *loop;
-	struct stream *s;
+	struct fake_peer peer;
 	struct timer later;
 	struct exchange *x; /* the one that lives */
-	struct buf out;     /* what the client has read */
 	struct asked asked[EXCHANGES_MAX];
 	unsigned n;
-	uint8_t mode, client;
+	uint8_t mode;
 	size_t left; /* of a large answer */
-	bool closed, tunnel, wants_reply, stream_gone;
+	bool closed, tunnel, wants_reply;
 };
 
 static struct asked *now(struct session *s)
@@ -206,53 +200,13 @@ static void on_closed(void *ctx, struct http_conn *c)
 
 /* ---- the client ---- */
 
-static void on_gone(void *ctx)
-{
-	((struct session *)ctx)->stream_gone = true;
-}
-
-/* The client reads once; false: there was nothing. */
-static bool read_once(struct session *s)
-{
-	size_t before = s->out.len;
-	fake_settle(s->loop);
-	if (!s->stream_gone)
-		fake_read(s->s, s->client & RELUCTANT ? 10000 : SIZE_MAX, &s->out);
-	return s->out.len > before;
-}
-
-static void read_all(struct session *s)
-{
-	while (read_once(s))
-		;
-}
-
-static void send_pieces(struct session *s, const uint8_t *p, size_t n, size_t piece)
-{
-	while (n && !s->stream_gone) {
-		size_t k = n < piece ? n : piece;
-		fake_send(s->s, p, k);
-		p += k;
-		n -= k;
-		if (!n && s->client & HASTY)
-			return;
-		read_once(s);
-	}
-	read_all(s);
-}
-
 static void converse(struct session *s, const uint8_t *p, size_t n, size_t piece)
 {
-	send_pieces(s, p, n, piece);
-	if (!s->stream_gone && s->client & FINS)
-		fake_fin(s->s);
-	if (!s->stream_gone && s->client & RESETS)
-		fake_reset(s->s);
-	read_all(s);
+	fake_peer_say(&s->peer, p, n, piece);
 	while (!s->closed) {
 		bool more = fake_wait(s->loop);
 		assert(more);
-		read_all(s);
+		fake_peer_read_all(&s->peer);
 	}
 }
 
@@ -282,7 +236,7 @@ static int check_message(struct session *s, unsigned i, const uint8_t **p, const
 
 static void check_output(struct session *s)
 {
-	const uint8_t *p = s->out.data, *end = s->out.len ? p + s->out.len : p;
+	const uint8_t *p = s->peer.got.data, *end = s->peer.got.len ? p + s->peer.got.len : p;
 	unsigned i = 0;
 	while (p < end) {
 		int status = check_message(s, i, &p, end);
@@ -298,18 +252,17 @@ static void check_output(struct session *s)
 static void talk(struct session *s, const uint8_t *p, size_t n, size_t piece)
 {
 	s->loop = fake_loop_new();
-	s->s = fake_stream(s->loop, on_gone, s);
-	buf_init(&s->out, 64u << 20);
+	fake_peer_open(&s->peer, s->loop);
 	timer_init(&s->later, s->loop, on_later);
 	struct http_server_opts o = {.limits = &http_limits_default,
 		.on_request = on_request,
 		.on_closed = on_closed,
 		.ctx = s};
-	http_serve(s->s, &o);
+	http_serve(s->peer.s, &o);
 	converse(s, p, n, piece);
 	fake_loop_free(s->loop);
 	check_output(s);
-	buf_done(&s->out);
+	buf_done(&s->peer.got);
 }
 
 static void compare(const struct session *a, const struct session *b)
@@ -331,12 +284,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	static struct session whole, pieces;
 	if (n < 2 || n > 4096)
 		return 0;
-	whole = (struct session){.mode = p[0], .client = p[1]};
+	whole = (struct session){
+		.mode = p[0], .peer = {.how = p[1], .sip = 10000}
+        };
 	pieces = whole;
 	talk(&whole, p + 2, n - 2, n);
 	talk(&pieces, p + 2, n - 2, (p[1] & 15u) + 1);
 	/* Who aborts, or ends in haste, may do so at another point. */
-	if (!(p[0] & ABORTS) && !(p[1] & (HASTY | RESETS)))
+	if (!(p[0] & ABORTS) && !(p[1] & (PEER_HASTY | PEER_RESETS)))
 		compare(&whole, &pieces);
 	return 0;
 }
