@@ -12,6 +12,9 @@
 
 #include "acme/hook_line.h"
 #include "base/clock.h"
+#include "base/landlock.h"
+#include "base/sandbox.h"
+#include "base/seccomp.h"
 #include "base/str.h"
 
 #define CLEANUP_WAIT_S 60
@@ -87,6 +90,10 @@ int main(int argc, char **argv)
 	const char *wait_text = getenv(HOOK_LINE_ENV_WAIT);
 	char line[HOOK_LINE_MAX];
 	uint64_t wait_s = CLEANUP_WAIT_S;
+	struct sandbox s;
+	struct err e;
+	if (sandbox_enter(&s, landlock_new(), CALLS_UNIX, &e) < 0)
+		return fail("sandbox", e.text);
 	if (argc != 6 || !path || !order)
 		return fail("usage", "called by uacme, started by lanthorn-steward, only");
 	if (strcmp(argv[2], "dns-01") != 0)

@@ -14,9 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/str.h"
+#include "base/landlock.h"
+#include "base/sandbox.h"
+#include "base/seccomp.h"
 
-#define HELPER "lanthorn-uacme-ca.so" /* beside this program */
+#define HELPER "lanthorn-uacme.so" /* beside this program */
+static const char *const programs[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"};
 #define LOCK_TRIES 100 /* of 50 ms */
 
 static int fail(const char *what, const char *object)
@@ -56,32 +59,59 @@ static int hold(const char *path)
 	return fail("another run still holds the lock", path);
 }
 
-/* uacme before 1.7.6 gets help to understand UACME_CAINFO (uacme_ca.c). */
 static int show_ca(const char *file)
 {
 	struct stat st;
-	char helper[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", helper, sizeof(helper) - sizeof(HELPER));
 	if (stat(file, &st) < 0 || !S_ISREG(st.st_mode))
 		return fail("acme.ca_file: cannot use", file);
 	if (access(file, R_OK) < 0)
 		return fail("acme.ca_file: cannot read", file);
-	if (n < 0)
-		return fail("cannot find", "this program");
-	while (n > 0 && helper[n - 1] != '/')
-		n--;
-	memcpy(helper + n, HELPER, sizeof(HELPER));
-	if (access(helper, R_OK) < 0)
-		return fail("cannot read", helper);
-	if (setenv("UACME_CAINFO", file, 1) < 0 || setenv("LD_PRELOAD", helper, 1) < 0)
-		return fail("cannot set", "the environment");
+	if (setenv("UACME_CAINFO", file, 1) < 0)
+		return fail("cannot set", "UACME_CAINFO");
 	return 0;
+}
+
+/* The folder of this program, where the helper and the hook are too; "" when it is not known. */
+static void find_own_folder(char path[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	path[n > 0 ? n : 0] = 0;
+}
+
+static int load_helper(const char *folder)
+{
+	char path[PATH_MAX + sizeof(HELPER)];
+	snprintf(path, sizeof(path), "%s" HELPER, folder);
+	if (access(path, R_OK) < 0)
+		return fail("cannot read", path);
+	if (setenv("LD_PRELOAD", path, 1) < 0)
+		return fail("cannot set", "LD_PRELOAD");
+	return 0;
+}
+
+/* It reads what a certificate authority sends, so the DNS credentials are out of its reach. */
+static int close_in(const char *folder, const char *ca, const char *program)
+{
+	struct landlock *l = landlock_new();
+	struct sandbox s;
+	struct err e;
+	landlock_allow_system(l);
+	landlock_allow(l, folder, LANDLOCK_RUN);
+	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++)
+		landlock_allow(l, programs[i], LANDLOCK_RUN);
+	landlock_allow(l, ca ? ca : "", LANDLOCK_READ);
+	landlock_allow(l, strchr(program, '/') ? program : "", LANDLOCK_RUN);
+	landlock_allow(l, ".", LANDLOCK_WRITE);
+	if (sandbox_enter(&s, l, CALLS_OTHERS, &e) == 0)
+		return 0;
+	fprintf(stderr, "lanthorn-steward: %s\n", e.text);
+	return 2;
 }
 
 static int tie_to_parent(const char *parent)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return fail("cannot set", "no_new_privs");
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return fail("cannot set", "the death signal");
 	char now[24];
@@ -96,6 +126,7 @@ static int tie_to_parent(const char *parent)
 int uacme_exec(int argc, char *const argv[])
 {
 	const char *ca = NULL, *parent = NULL;
+	char folder[PATH_MAX];
 	int i = 0, rc = 0;
 	for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
 		if (!strcmp(argv[i], "--ca"))
@@ -116,8 +147,13 @@ int uacme_exec(int argc, char *const argv[])
 	umask(077);
 	if (ca)
 		rc = show_ca(ca);
+	find_own_folder(folder);
+	if (!rc)
+		rc = load_helper(folder);
 	if (!rc)
 		rc = tie_to_parent(parent);
+	if (!rc)
+		rc = close_in(folder, ca, argv[i + 1]);
 	if (rc)
 		return rc;
 	execvp(argv[i + 1], argv + i + 1);

@@ -8,7 +8,9 @@
  * - --lock: holds a POSIX record lock, which stays with the process across exec and goes when it
  * ends. A holder is what a killed steward left behind: its process group is killed first.
  * - --ca: FILE is the only authority, by UACME_CAINFO, which uacme knows from 1.7.6; before, by
- * lanthorn-uacme-ca.so (uacme_ca.c).
+ * lanthorn-uacme.so (uacme_help.c), which is loaded into it in any case
+ * - of the files it reaches those of the system, itself, and the working folder; only that is
+ * written
  *
  * Returns only on failure: 2, after one line on stderr. */
 int uacme_exec(int argc, char *const argv[]);

@@ -7,11 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
+#include "device-agent/closed.h"
 #include "device-agent/dial.h"
 #include "device-agent/link.h"
 #include "device-agent/renew.h"
@@ -322,11 +323,13 @@ int agent_run(struct conf *c, const struct conf_source *from)
 	struct err e = {0};
 	identity_init(&a.id);
 	loop_init(&a.loop);
-	prctl(PR_SET_DUMPABLE, 0); /* the key is in memory: no core file, no ptrace */
+	sandbox_harden(); /* the key is in memory */
 	signal(SIGPIPE, SIG_IGN);
 	log_setup(c->level, c->log_json);
 	int lock = lock_state(c->state, &e);
-	int rc = lock < 0 ? lock : start(&a, &e);
+	int rc = lock < 0 ? lock : close_in(c->state, from->path, &e);
+	if (rc == 0)
+		rc = start(&a, &e);
 	if (rc == 0) {
 		open_parts(&a);
 		while (!a.over && rc == 0)

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "base/token.h"
 #include "base/xalloc.h"
+#include "device-agent/closed.h"
 #include "device-agent/identity.h"
 #include "device-agent/request.h"
 #include "device-agent/tls.h"
@@ -231,7 +232,7 @@ static int enrol(struct enrolment *n, const char *token_file)
 {
 	if (read_token(&n->token, token_file, &n->err) < 0)
 		return EXIT_REFUSED;
-	if (prepare_key(n) < 0)
+	if (prepare_key(n) < 0 || close_in(n->conf->state, "", &n->err) < 0)
 		return EXIT_LOCAL;
 	ask_gateway(n);
 	if (n->code == 0 && identity_store(&n->id, n->conf->state, &n->err) < 0)

@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/landlock.h"
+#include "base/sandbox.h"
+#include "base/seccomp.h"
 #include "base/str.h"
 #include "dns-plugins/plugin.h"
 
@@ -201,6 +204,16 @@ static void print_help(FILE *f)
 		f);
 }
 
+/* Before the secrets come: the network, and what looking up names reads. */
+static int close_in(struct err *e)
+{
+	struct landlock *l = landlock_new();
+	struct sandbox s;
+	landlock_allow_system(l);
+	landlock_stay_alone(l);
+	return sandbox_enter(&s, l, CALLS_FILES | CALLS_NET, e);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
@@ -217,7 +230,9 @@ int main(int argc, char **argv)
 	}
 	struct buf input = BUF_INIT(INPUT_MAX);
 	struct err e = {.code = 0};
-	int rc = run(argv + 1, &input, &e);
+	int rc = close_in(&e);
+	if (rc == 0)
+		rc = run(argv + 1, &input, &e);
 	buf_done_secret(&input);
 	if (rc == 0)
 		return 0;

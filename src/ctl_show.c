@@ -213,6 +213,7 @@ void show_status(const json_t *s)
 {
 	char since[48];
 	const json_t *steward = json_object_get(s, "steward"), *t = json_object_get(s, "time");
+	const json_t *sandbox = json_object_get(s, "sandbox");
 	printf("%s\n", text_of(s, "url"));
 	printf("  Lanthorn %s, started %s, certificates %s\n", text_of(s, "version"),
 		how_far(number_of(s, "started"), since), text_of(s, "mode"));
@@ -223,6 +224,10 @@ void show_status(const json_t *s)
 		put_clean(stdout, text_of(t, "why"));
 		printf("\n");
 	}
+	if (number_of(sandbox, "landlock") == 0)
+		puts("  This kernel has no Landlock; only users and permissions guard the files");
+	if (!truth_of(sandbox, "system_calls"))
+		puts("  This kernel cannot filter system calls");
 	show_gateway_name(s);
 	puts("\nCertificates");
 	show_certs(s);

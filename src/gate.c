@@ -1,14 +1,20 @@
-/* See gate.h. Puts the loop, the control thread and the worker together and takes them apart again. */
+/* See gate.h. Puts the loop, the control thread and the worker together and takes them apart again.
+ */
 #include "gate.h"
 
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "admin/control.h"
+#include "base/landlock.h"
 #include "base/log.h"
+#include "base/sandbox.h"
+#include "base/seccomp.h"
 #include "base/xalloc.h"
 #include "gate/snapshot.h"
 #include "net/loop.h"
@@ -27,6 +33,7 @@ struct gate {
 	struct worker *worker;
 	struct control *control;
 	const struct conf *conf;
+	struct sandbox sandbox;
 	bool stopping;
 };
 
@@ -109,15 +116,18 @@ static int load_conf(struct gate *g, const char *path)
 
 static int start_control(struct gate *g, const struct gate_opts *o, struct err *e)
 {
-	struct control_opts co = {.conf = (struct conf *)g->conf,
+	struct control_opts co = {
+		.conf = (struct conf *)g->conf,
 		.conf_path = o->conf_path,
 		.steward_fd = o->steward_fd,
 		.slot = g->slot,
+		.sandbox = g->sandbox,
 		.notify = {.ctx = g,
-			.snapshot = notify_snapshot,
-			.session_put = notify_session_put,
-			.session_drop = notify_session_drop,
-			.device_cut = notify_device_cut}};
+			   .snapshot = notify_snapshot,
+			   .session_put = notify_session_put,
+			   .session_drop = notify_session_drop,
+			   .device_cut = notify_device_cut}
+        };
 	int rc = control_start(&g->control, &co, e);
 	if (rc < 0)
 		return rc;
@@ -189,13 +199,35 @@ static void prepare_process(void)
 {
 	struct rlimit files;
 	prctl(PR_SET_NAME, "lanthorn-gate", 0, 0, 0); /* started as /proc/self/exe */
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	sandbox_harden();
 	signal(SIGPIPE, SIG_IGN);
 	xalloc_give_back();
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+}
+
+/* Before anything is opened, and so before threads and the first byte from outside. Files that a
+ * reload may read are in folders that may be read. */
+static int close_in(struct gate *g, const char *conf_path, struct err *e)
+{
+	const struct conf *c = g->conf;
+	struct landlock *l = landlock_new();
+	char state[PATH_MAX];
+	snprintf(state, sizeof(state), "%s/gate", c->state_dir);
+	landlock_allow_system(l);
+	landlock_allow(l, "/etc", LANDLOCK_READ);
+	landlock_allow_beside(l, conf_path, LANDLOCK_READ);
+	for (unsigned i = 0; i < c->n_devices; i++)
+		landlock_allow_beside(l, c->devices[i].ca_file, LANDLOCK_READ);
+	landlock_allow(l, state, LANDLOCK_WRITE);
+	landlock_stay_alone(l);
+	int rc = sandbox_enter(&g->sandbox, l, CALLS_FILES | CALLS_NET | CALLS_THREADS, e);
+	if (rc == 0)
+		log_info("gate", "closed in", "calls", sandbox_calls(&g->sandbox), "files",
+			sandbox_files(&g->sandbox));
+	return rc;
 }
 
 int gate_run(const struct gate_opts *o)
@@ -205,7 +237,9 @@ int gate_run(const struct gate_opts *o)
 	prepare_process();
 	if (load_conf(&g, o->conf_path) < 0)
 		return EXIT_CONFIG;
-	int rc = start(&g, o, &e);
+	int rc = close_in(&g, o->conf_path, &e);
+	if (rc == 0)
+		rc = start(&g, o, &e);
 	if (rc == 0) {
 		log_info("gate", "ready", "domain", g.conf->domain, "port",
 			LOG_NUM(g.conf->public_port));

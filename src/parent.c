@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -20,7 +19,10 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/landlock.h"
 #include "base/log.h"
+#include "base/sandbox.h"
+#include "base/seccomp.h"
 #include "base/xalloc.h"
 #include "gate.h"
 #include "net/listen.h"
@@ -78,16 +80,13 @@ static void place_fds(struct child *c)
 
 static _Noreturn void run_child(struct parent *p, struct child *c, pid_t parent)
 {
-	struct rlimit none = {0, 0};
 	sigprocmask(SIG_UNBLOCK, &p->signals, NULL);
 	place_fds(c);
 	if (identity_become(&c->who) < 0)
 		child_fail("cannot change to its own user");
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 	if (getppid() != parent)
 		_exit(0); /* it died before it could be told */
-	setrlimit(RLIMIT_CORE, &none);
 	umask(077);
 	execv(c->argv[0], (char *const *)c->argv);
 	child_fail(c->argv[0]);
@@ -119,6 +118,9 @@ static void child_ended(struct parent *p, struct child *c, int status)
 	if (c->delay_ms > RESTART_MAX_MS)
 		c->delay_ms = RESTART_MAX_MS;
 	c->restart_at_ms = now + c->delay_ms;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		log_error("parent", "the kernel stopped a system call outside its list", "process",
+			c->name);
 	log_warn("parent", "ended and will be started again", "process", c->name,
 		WIFSIGNALED(status) ? "signal" : "exit",
 		LOG_NUM(WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)), "in_ms",
@@ -257,6 +259,24 @@ static int name_steward(struct parent *p, struct err *e)
 	return 0;
 }
 
+/* The children inherit all of it, so this is what none of them may do. */
+static int close_in(const struct parent *p, struct err *e)
+{
+	const char *const writable[] = {
+		p->conf->state_dir, p->conf->run_dir, "/tmp", "/var/tmp", "/dev/shm"};
+	struct landlock *l = landlock_new();
+	struct sandbox s;
+	for (size_t i = 0; i < sizeof(writable) / sizeof(*writable); i++)
+		landlock_allow(l, writable[i], LANDLOCK_WRITE);
+	landlock_allow(l, "/", LANDLOCK_READ | LANDLOCK_RUN);
+	landlock_allow_system(l);
+	int rc = sandbox_enter(&s, l, CALLS_OTHERS | CALLS_USERS, e);
+	if (rc == 0 && (!s.calls || !s.landlock))
+		log_warn("parent", "this kernel cannot close us in fully", "calls",
+			sandbox_calls(&s), "files", sandbox_files(&s));
+	return rc;
+}
+
 static int prepare(struct parent *p, struct err *e)
 {
 	int rc = identity_find(&p->gate.who, p->conf->run_as.gate, e);
@@ -272,6 +292,8 @@ static int prepare(struct parent *p, struct err *e)
 		rc = open_all(p, e);
 	if (rc == 0)
 		rc = identity_drop_capabilities(e);
+	if (rc == 0)
+		rc = close_in(p, e);
 	return rc;
 }
 

@@ -1,4 +1,4 @@
-/* See parent_priv.h. capset(2) is called directly: three bits do not need a library. */
+/* See parent_priv.h. */
 #include "parent_priv.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/sandbox.h"
 #include "base/str.h"
 
 int identity_find(struct identity *who, const char *user, struct err *e)
@@ -28,25 +29,19 @@ int identity_find(struct identity *who, const char *user, struct err *e)
 	const struct passwd *pw = getpwnam(user);
 	if (!pw)
 		return err_set(e, -ENOENT,
-			"there is no user \"%s\"; make it (useradd --system %s) or set run_as", user,
-			user);
+			"there is no user \"%s\"; make it (useradd --system %s) or set run_as",
+			user, user);
 	who->uid = pw->pw_uid;
 	who->gid = pw->pw_gid;
 	return 0;
 }
 
-static int set_capabilities(uint32_t keep)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {0};
-	data[0].effective = data[0].permitted = keep;
-	return (int)syscall(SYS_capset, &head, data);
-}
-
 int identity_become(const struct identity *who)
 {
-	if (who->keep)
-		return set_capabilities(0);
+	if (who->keep) {
+		errno = -sandbox_keep_capabilities(0);
+		return errno ? -1 : 0;
+	}
 	if (setgroups(0, NULL) < 0 || setresgid(who->gid, who->gid, who->gid) < 0)
 		return -1;
 	return setresuid(who->uid, who->uid, who->uid);
@@ -70,9 +65,8 @@ int identity_drop_capabilities(struct err *e)
 	uint32_t keep = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
 	if (geteuid() != 0)
 		return 0;
-	if (set_capabilities(keep) < 0)
-		return err_sys(e, -errno, "cannot give up capabilities");
-	return 0;
+	int rc = sandbox_keep_capabilities(keep);
+	return rc < 0 ? err_sys(e, rc, "cannot give up capabilities") : 0;
 }
 
 int fcntl_dup_above(int fd, int above)

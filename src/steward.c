@@ -9,13 +9,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "acme/uacme_exec.h"
+#include "base/file.h"
+#include "base/landlock.h"
 #include "base/log.h"
+#include "base/sandbox.h"
+#include "base/seccomp.h"
 #include "net/loop.h"
 #include "steward/steward.h"
 #include "store/conf.h"
@@ -82,9 +84,37 @@ static void on_gone(void *ctx)
 static void harden(void)
 {
 	umask(077);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	sandbox_harden();
 	signal(SIGPIPE, SIG_IGN);
+}
+
+/* What it starts inherits this: programs of others read and run what their user may, but write only
+ * here and where everybody may. */
+static int close_in(const struct conf *c, struct err *e)
+{
+	static const char *const for_all[] = {"/tmp", "/var/tmp", "/dev/shm"};
+	const char *const tops[] = {c->state_dir, c->run_dir};
+	struct landlock *l = landlock_new();
+	struct sandbox s;
+	int rc = 0;
+	for (int i = 0; i < 2 && rc == 0; i++) {
+		char own[PATH_MAX];
+		snprintf(own, sizeof(own), "%s/steward", tops[i]);
+		rc = dir_make(own, 0700, e);
+		landlock_allow(l, own, LANDLOCK_WRITE);
+	}
+	for (size_t i = 0; i < sizeof(for_all) / sizeof(*for_all); i++)
+		landlock_allow(l, for_all[i], LANDLOCK_WRITE);
+	landlock_allow(l, "/", LANDLOCK_READ | LANDLOCK_RUN);
+	landlock_allow_system(l);
+	if (rc < 0) {
+		landlock_free(l);
+		return rc;
+	}
+	rc = sandbox_enter(&s, l, CALLS_OTHERS, e);
+	if (rc == 0)
+		log_info(AREA, "closed in", "calls", sandbox_calls(&s), "files", sandbox_files(&s));
+	return rc;
 }
 
 static int open_all(struct program *p, const struct conf *conf, struct err *e)
@@ -118,7 +148,9 @@ static int run(const char *conf_path)
 	if (load(&conf, conf_path) < 0)
 		return EXIT_CONFIG;
 	log_setup(conf->log.level, conf->log.format == CONF_LOG_JSON);
-	int rc = open_all(&p, conf, &e);
+	int rc = close_in(conf, &e);
+	if (rc == 0)
+		rc = open_all(&p, conf, &e);
 	conf_unref(conf);
 	if (rc < 0)
 		log_error(AREA, "cannot start", "why", e.text);

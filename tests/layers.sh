@@ -58,7 +58,7 @@ wctype" '
 		home["uv"] = "^src/net/"
 		home["openssl/"] = "^(src/net/(tls|crypto)|acme/jws|device-agent/tls_openssl|src/gate/(x509|ca|certs|jwt|password))"
 		home["mbedtls/"] = "^device-agent/tls_mbedtls"
-		home["curl/"] = "^(src/net/fetch|src/ctl|dns-plugins/http|acme/uacme_ca)"
+		home["curl/"] = "^(src/net/fetch|src/ctl|dns-plugins/http|acme/uacme_help)"
 		home["yaml"] = "^src/store/yaml"
 		home["sqlite3"] = "^src/store/"
 		home["nghttp2/"] = "^(src/http/h2|device-agent/h2)"

@@ -50,13 +50,20 @@ static json_t *addrs_json(const struct control *c)
 	return a;
 }
 
+/* Landlock: the version that the kernel has, 0 for none. */
+static json_t *sandbox_json(const struct control *c)
+{
+	return json_pack(
+		"{s:b,s:i}", "system_calls", c->sandbox.calls, "landlock", c->sandbox.landlock);
+}
+
 static void get_status(struct api_call *q)
 {
 	struct control *c = q->c;
 	const struct conf *f = c->conf;
 	uint64_t up_s = (q->now.mono_ms - c->started_ms) / 1000;
 	api_reply(q, 200,
-		json_pack("{s:s,s:I,s:I,s:s,s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
+		json_pack("{s:s,s:I,s:I,s:s,s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
 			"version", PACKAGE_VERSION, "started", (json_int_t)c->started_at, "uptime",
 			(json_int_t)up_s, "domain", f->domain, "url", api_url_json(q, f->domain),
 			"title", f->title, "mode",
@@ -64,7 +71,8 @@ static void get_status(struct api_call *q)
 			"listen", listen_json(f), "addresses", addrs_json(c), "names",
 			api_names_json(q), "certificates", api_certs_json(q), "trusted_until",
 			api_trusted_until(q), "steward", steward_json(c), "devices",
-			api_devices_json(q), "time", time_json(q)));
+			api_devices_json(q), "time", time_json(q), "sandbox",
+			sandbox_json(c)));
 }
 
 /* ---- reload ---- */

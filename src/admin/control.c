@@ -296,6 +296,7 @@ int control_start(struct control **out, const struct control_opts *o, struct err
 	c->conf_path = xstrdup(o->conf_path);
 	c->slot = o->slot;
 	c->notify = o->notify;
+	c->sandbox = o->sandbox;
 	c->links = map_new();
 	c->log = logring_new();
 	log_set_sink(on_log, c->log);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/sandbox.h"
 #include "gate/ask.h"
 #include "gate/notify.h"
 
@@ -17,6 +18,7 @@ struct control_opts {
 	const char *conf_path;	   /* for reload; copied */
 	int steward_fd;		   /* the gate's end of the seqpacket pair; taken */
 	struct snapshot_slot *slot; /* kept; not owned */
+	struct sandbox sandbox;	   /* of this process, for people */
 	struct notify notify;
 };
 

@@ -33,6 +33,11 @@ static int upstream_tls(struct tls_client **out, const struct conf_device *d, st
 	if (d->has_pin)
 		return tls_client_new_pin(out, d->pin, e);
 	rc = file_read(d->ca_file, &pem, e);
+	if (rc == -EACCES)
+		err_set(e, rc,
+			"%s may not be read; what is neither in /etc nor in a folder that was named at "
+			"the start is out of reach until a restart",
+			d->ca_file);
 	if (rc == 0)
 		rc = tls_client_new_ca(out, pem.data, pem.len, e);
 	buf_done(&pem);

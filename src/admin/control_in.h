@@ -79,6 +79,7 @@ struct control {
 	uint64_t purged_ms;
 	struct schedule_clock clock;
 	bool believed; /* the clock, when the snapshot was made */
+	struct sandbox sandbox;
 	int64_t started_at;
 	uint64_t started_ms;
 	int64_t steward_started_at, steward_heard_at; /* 0: never */

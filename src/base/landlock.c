@@ -63,11 +63,8 @@ struct landlock {
 	uint64_t fs; /* what is limited at all */
 	bool alone;
 	int failed; /* the first error */
-	struct {
-		uint64_t may;
-		int fd;
-	} rules[64];
-	unsigned n;
+	struct path_rule *rules;
+	unsigned n, room;
 };
 
 struct landlock *landlock_new(void)
@@ -86,6 +83,8 @@ struct landlock *landlock_new(void)
 		l->fs |= FS_TRUNCATE;
 	if (version >= 5)
 		l->fs |= FS_IOCTL_DEV;
+	if (seccomp_is_loose)
+		landlock_allow(l, "/", LANDLOCK_READ);
 	return l;
 }
 
@@ -93,6 +92,8 @@ void landlock_free(struct landlock *l)
 {
 	for (unsigned i = 0; l && i < l->n; i++)
 		close(l->rules[i].fd);
+	if (l)
+		free(l->rules);
 	free(l);
 }
 
@@ -111,6 +112,20 @@ static uint64_t rights(unsigned may)
 	return fs;
 }
 
+static int add(struct landlock *l, struct path_rule rule)
+{
+	if (l->n == l->room) {
+		unsigned room = l->room ? l->room * 2 : 32;
+		struct path_rule *more = reallocarray(l->rules, room, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		l->rules = more;
+		l->room = room;
+	}
+	l->rules[l->n++] = rule;
+	return 0;
+}
+
 void landlock_allow(struct landlock *l, const char *path, unsigned may)
 {
 	struct stat st;
@@ -119,16 +134,16 @@ void landlock_allow(struct landlock *l, const char *path, unsigned may)
 	int fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	if (l->n == sizeof(l->rules) / sizeof(*l->rules) || fstat(fd, &st) < 0) {
-		close(fd);
-		l->failed = -ENOSPC;
-		return;
-	}
+	int rc = fstat(fd, &st) < 0 ? -errno : 0;
 	uint64_t fs = rights(may) & l->fs;
-	if (!S_ISDIR(st.st_mode))
+	if (rc == 0 && !S_ISDIR(st.st_mode))
 		fs &= FS_OF_FILES;
-	l->rules[l->n].may = fs;
-	l->rules[l->n++].fd = fd;
+	if (rc == 0)
+		rc = add(l, (struct path_rule){.may = fs, .fd = fd});
+	if (rc < 0) {
+		close(fd);
+		l->failed = rc;
+	}
 }
 
 void landlock_allow_beside(struct landlock *l, const char *path, unsigned may)
@@ -161,8 +176,6 @@ void landlock_allow_system(struct landlock *l)
 	/* Often a link to where a DHCP client writes. */
 	if (l && realpath("/etc/resolv.conf", resolv))
 		landlock_allow_beside(l, resolv, LANDLOCK_READ);
-	if (seccomp_is_loose)
-		landlock_allow(l, "/", LANDLOCK_READ);
 }
 
 void landlock_stay_alone(struct landlock *l)
@@ -184,8 +197,8 @@ static int restrict_self(struct landlock *l)
 		return -errno;
 	int rc = 0;
 	for (unsigned i = 0; i < l->n && rc == 0; i++) {
-		struct path_rule rule = {.may = l->rules[i].may, .fd = l->rules[i].fd};
-		if (rule.may && syscall(NR_ADD, fd, RULE_PATH, &rule, 0) < 0)
+		const struct path_rule *rule = &l->rules[i];
+		if (rule->may && syscall(NR_ADD, fd, RULE_PATH, rule, 0) < 0)
 			rc = -errno;
 	}
 	if (rc == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -114,8 +114,8 @@ static enum leaf look(int number)
 		return LOOK_PRCTL;
 	case __NR_ioctl:
 		return LOOK_IOCTL;
-#ifdef __NR_mmap
-	case __NR_mmap:
+#if defined(__NR_mmap) && !defined(__s390x__) && !defined(__i386__)
+	case __NR_mmap: /* there it takes a pointer to its arguments */
 #endif
 #ifdef __NR_mmap2
 	case __NR_mmap2:

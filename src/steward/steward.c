@@ -245,12 +245,8 @@ static int set_driver(struct steward *s, const struct conf *conf, struct driver 
 static int open_state(struct steward *s, struct err *e)
 {
 	char *path = xasprintf("%s/steward.db", s->state_dir);
-	int rc = dir_make(s->state_dir, 0700, e);
-	if (!rc)
-		rc = dir_make(s->run_dir, 0700, e);
 	dir_sweep(s->state_dir);
-	if (!rc)
-		rc = db_open(&s->tools.db, path, DB_STEWARD, e);
+	int rc = db_open(&s->tools.db, path, DB_STEWARD, e);
 	free(path);
 	return rc;
 }

@@ -202,7 +202,7 @@ def end(gate, agent):
 
 def the_command_in_the_readme_builds_it(bench):
     text = (TOP / "device-agent/README.md").read_text()
-    command = re.search(r"```sh\n(cc .*?)```", text, re.S)[1]
+    command = re.search(r"```sh\n(awk .*?)```", text, re.S)[1]
     check(" -o lanthorn-agent" in command, command)
     subprocess.run(["sh", "-euc", command.replace("-o lanthorn-agent", f"-o {bench.small}")],
                    cwd=TOP, check=True, timeout=240)

@@ -256,9 +256,10 @@ def agent_status(stack, text):
     check("linked" in wait_for("status", lambda: shell(agent(stack, text), stack.folder)), text)
 
 
-@command("cc -O2 -std=gnu11 -D_GNU_SOURCE -Isrc -I. -DAGENT_VERSION='\"0.1.0\"' "
+@command("awk -f src/base/seccomp_rows.awk src/base/seccomp_calls.txt | "
+         "cc -O2 -std=gnu11 -D_GNU_SOURCE -Isrc -I. -DAGENT_VERSION='\"0.1.0\"' "
          "-DSYSCONFDIR='\"/etc\"' -DLOCALSTATEDIR='\"/var\"' device-agent/*.c src/base/*.c "
-         "-lssl -lcrypto -o lanthorn-agent")
+         "-x c - -lssl -lcrypto -o lanthorn-agent")
 def build_agent_alone(stack, text):
     shell(text.replace("-o lanthorn-agent", f"-o {stack.folder}/lanthorn-agent"), TOP, limit=200)
     check("lanthorn-agent" in shell("./lanthorn-agent --version", stack.folder), "version")

@@ -1,16 +1,19 @@
-/* For uacme before 1.7.6, which knows no UACME_CAINFO: a library that is loaded into it and does
- * what later ones do themselves, at the only place where it can be done without privileges. It
- * stays in that one process: what uacme starts must not inherit it. */
+/* A library that is loaded into uacme, and does there what nobody can from outside without
+ * privileges: its memory, with the account's key, is not for debuggers, and versions before 1.7.6
+ * learn what UACME_CAINFO means. It stays in that one process: what uacme starts does not inherit
+ * it. */
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 typedef CURL *(*init_fn)(void);
 typedef CURLcode (*setopt_fn)(CURL *, CURLoption, ...);
 
-__attribute__((constructor)) static void stay_here(void)
+__attribute__((constructor)) static void prepare(void)
 {
 	unsetenv("LD_PRELOAD");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 CURL *curl_easy_init(void)
