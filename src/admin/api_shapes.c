@@ -118,11 +118,15 @@ static const struct api_shape steward = SHAPE("Steward", TRUTH("up"), NUMBER_OR_
 static const struct api_shape clock =
 	SHAPE("Time", NUMBER("now"), TRUTH("believable"), TEXT_OR_NULL("why"));
 
+static const struct api_shape sandbox =
+	SHAPE("Sandbox", TRUTH("system_calls"), NUMBER("landlock"));
+
 const struct api_shape api_shape_status = SHAPE("Status", TEXT("version"), NUMBER("started"),
 	NUMBER("uptime"), TEXT("domain"), TEXT("url"), TEXT("title"), WORD("mode", modes),
 	ONE("listen", &listens), TEXTS("addresses"), LIST("names", &name),
 	LIST("certificates", &api_shape_certificate), NUMBER_OR_NULL("trusted_until"),
-	LIST("devices", &api_shape_device), ONE("steward", &steward), ONE("time", &clock));
+	LIST("devices", &api_shape_device), ONE("steward", &steward), ONE("time", &clock),
+	ONE("sandbox", &sandbox));
 
 const struct api_shape api_shape_reload = SHAPE("Reload", TEXTS("restart_needed_for"));
 const struct api_shape api_shape_logs = SHAPE("Logs", TEXTS("lines"));

@@ -113,15 +113,18 @@ def each_process_of_the_gateway_is_closed_in(stack):
     is_closed_in(stack.steward_pid(), "steward", STEWARD_UID, filters=2)
 
 
-def child_of(pid, name):
-    found = [child for child, line in children_of(pid) if line[0].endswith(name)]
-    return found[0] if found else None
+def proving(steward):
+    """The uacme that has called the hook, and the hook."""
+    for uacme, _ in children_of(steward):
+        for hook, line in children_of(uacme):
+            if line[0].endswith("/lanthorn-hook"):
+                return uacme, hook
+    return None
 
 
 def its_children_are_too(stack):
     steward, plugin = stack.steward_pid(), STATE["plugin"]
-    uacme = wait_for("uacme", lambda: child_of(steward, "uacme"), 30)
-    hook = wait_for("the hook", lambda: child_of(uacme, "lanthorn-hook"), 30)
+    uacme, hook = wait_for("uacme and its hook", lambda: proving(steward), 30)
     script = wait_for("the plugin", lambda: [
         pid for pid, line in children_of(steward) if str(plugin) in line], 30)[0]
     wait_for("its report", pathlib.Path(f"{plugin}.input").exists)

@@ -284,6 +284,7 @@ export interface components {
 			devices: components["schemas"]["Device"][];
 			steward: components["schemas"]["Steward"];
 			time: components["schemas"]["Time"];
+			sandbox: components["schemas"]["Sandbox"];
 		};
 		Listen: {
 			port: number;
@@ -356,6 +357,10 @@ export interface components {
 			now: number;
 			believable: boolean;
 			why: string | null;
+		};
+		Sandbox: {
+			system_calls: boolean;
+			landlock: number;
 		};
 		Reload: {
 			restart_needed_for: string[];
