@@ -15,7 +15,7 @@ interface Way {
 }
 
 const ways: readonly Way[] = [
-	{ href: '/', text: 'Home', icon: 'home' },
+	{ href: '/', text: 'Start', icon: 'home' },
 	{ href: '/devices', text: 'Devices', icon: 'devices', below: ['/add'] },
 	{ href: '/certificates', text: 'Certificates', icon: 'certificates' },
 	{ href: '/people', text: 'People', icon: 'people' },

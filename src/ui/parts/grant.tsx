@@ -4,6 +4,7 @@ import { call } from '../api/client.ts';
 import type { Device, User } from '../api/types.ts';
 import { announce } from './announce.tsx';
 import { Problem } from './problem.tsx';
+import { Tick } from './tick.tsx';
 import { useAction } from './use_action.ts';
 
 interface Props {
@@ -24,14 +25,7 @@ export function Grant({ user, device, label }: Props) {
 	});
 	return (
 		<div>
-			<label class="tick">
-				<input type="checkbox" checked={open} aria-disabled={busy}
-					onClick={(event) => {
-						event.preventDefault();
-						void change();
-					}} />
-				{label}
-			</label>
+			<Tick label={label} on={open} busy={busy} onChange={change} />
 			{failure && <Problem failure={failure} />}
 		</div>
 	);

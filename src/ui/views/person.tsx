@@ -11,6 +11,7 @@ import { Missing } from './missing.tsx';
 import { PersonDevices } from './person_devices.tsx';
 import { PersonEnd } from './person_end.tsx';
 import { PersonLink } from './person_link.tsx';
+import { PersonRights } from './person_rights.tsx';
 
 function Body({ user, self }: { user: User; self: boolean }) {
 	const sessions = useApi('/users/{name}/sessions', { name: user.name });
@@ -19,6 +20,7 @@ function Body({ user, self }: { user: User; self: boolean }) {
 			<PersonDevices user={user} />
 			<Sessions of={sessions} user={user.name} self={self} />
 			<PersonLink user={user} />
+			{!self && <PersonRights user={user} />}
 			{!self && <PersonEnd user={user} />}
 		</div>
 	);
