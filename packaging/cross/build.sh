@@ -5,7 +5,8 @@
 #   packaging/cross/build.sh aarch64|armhf|mipsel|s390x [MAKE ARGUMENT]…
 #
 # Without arguments it makes programs and tests. The programs are then in build/cross/ARCH, and what
-# they are linked with in build/cross/sysroot/ARCH. LANTHORN_MIRROR names another mirror of Debian.
+# they are linked with in build/cross/sysroot/ARCH. LANTHORN_MIRROR names another mirror of Debian;
+# CFLAGS, LDFLAGS and LANTHORN_VARIANT make them otherwise, in build/cross/ARCH-VARIANT.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 release=bookworm
@@ -13,7 +14,7 @@ libraries="libc6-dev libuv1-dev libssl-dev libyaml-dev libsqlite3-dev libjansson
 libraries="$libraries libcurl4-openssl-dev libqrencode-dev libcmocka-dev"
 
 usage() {
-	sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
 	exit 64
 }
 case ${1-} in
@@ -74,7 +75,7 @@ configure() {
 	# 64-bit file positions and times, optimisation for the compiler's warnings, no debugging
 	# information: the tests run, nobody steps through them here.
 	set -- --quiet --host="$tuple" --enable-werror CC="$tuple-gcc --sysroot=$sysroot" \
-		CFLAGS="${CFLAGS--O1}" PKG_CONFIG=pkg-config PKG_CONFIG_LIBDIR="$(printf %s:%s \
+		CFLAGS="${CFLAGS--O1}" LDFLAGS="${LDFLAGS-}" PKG_CONFIG=pkg-config PKG_CONFIG_LIBDIR="$(printf %s:%s \
 			"$sysroot/usr/lib/$tuple/pkgconfig" "$sysroot/usr/share/pkgconfig")" \
 		PKG_CONFIG_SYSROOT_DIR="$sysroot" --sysconfdir=/etc --localstatedir=/var "$@"
 	[ ! -f Makefile ] || [ "$(cat options 2>/dev/null)" != "$*" ] || return 0
@@ -89,8 +90,9 @@ make_sysroot >"$cross/sysroot/$arch.log" 2>&1 </dev/null || {
 	exit 1
 }
 [ -x "$top/configure" ] || (cd "$top" && ./autogen.sh)
-mkdir -p "$cross/$arch"
-cd "$cross/$arch"
+tree=$cross/$arch${LANTHORN_VARIANT:+-$LANTHORN_VARIANT}
+mkdir -p "$tree"
+cd "$tree"
 configure
 if [ $# -gt 0 ]; then
 	make -s -j"$jobs" "$@"

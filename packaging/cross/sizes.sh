@@ -1,0 +1,41 @@
+#!/bin/sh
+# Prints how large the agent is on devices, as a table for README.md: packaging/cross/sizes.sh [ARCH]…
+# Made with -Os, stripped; alone, with the shared libraries that it needs, and linked statically.
+set -eu
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cross=${LANTHORN_BUILD:-$top/build}/cross
+small="-Os -ffunction-sections -fdata-sections"
+export CFLAGS="$small"
+
+# variant ARCH NAME LDFLAGS [LIBS]: the stripped agent, made in a folder of its own
+variant() {
+	LANTHORN_VARIANT=$2 LDFLAGS="-Wl,--gc-sections $3" "$top/packaging/cross/build.sh" "$1" \
+		lanthorn-agent ${4:+"LIBS=$4"} >"$cross/sizes.log" 2>&1 || { tail -n 20 "$cross/sizes.log" >&2 && exit 1; }
+	program=$cross/$1-$2/lanthorn-agent
+	"$(sed -n 's/^STRIP = //p' "$cross/$1-$2/Makefile")" -o "$program.stripped" "$program"
+	program=$program.stripped
+}
+kib() { # FILE…
+	cat "$@" | wc -c | awk '{ printf "%.0f KiB", $1 / 1024 }'
+}
+libraries() { # ARCH: those that are not libc's, of the program
+	readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -v '^\(libc\|ld-.*\)\.so' |
+		while read -r name; do
+			find "$cross/sysroot/$1/usr/lib" -name "$name"
+		done
+}
+
+[ $# -gt 0 ] || set -- aarch64 armhf mipsel
+mkdir -p "$cross"
+echo "| machine | program | with libssl and libcrypto of Debian 12 | static, with libc |"
+echo "|---|---|---|---|"
+for arch in "$@"; do
+	variant "$arch" small ""
+	alone=$(kib "$program")
+	# shellcheck disable=SC2046 # files
+	with=$(kib "$program" $(libraries "$arch"))
+	libs=
+	[ "$arch" != mipsel ] || libs=-latomic
+	variant "$arch" static -static "$libs"
+	echo "| $arch | $alone | $with | $(kib "$program") |"
+done
