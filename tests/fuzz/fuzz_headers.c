@@ -171,11 +171,13 @@ static void to_device(const uint8_t *p, size_t n)
 static void check_to_browser(const struct msg *m)
 {
 	static const char *const house[] = {"alt-svc", "nel", "report-to", "reporting-endpoints",
-		"clear-site-data", "service-worker-allowed", "connection", "transfer-encoding"};
+		"service-worker-allowed", "connection", "transfer-encoding"};
 	const char *all[2];
 	for (size_t i = 0; i < sizeof(house) / sizeof(*house); i++)
 		assert(!msg_get(m, house[i]));
 	assert(msg_get_all(m, "strict-transport-security", all, 2) == 1);
+	unsigned clears = msg_get_all(m, "clear-site-data", all, 2);
+	assert(clears == (msg_status(m) == 431) && (!clears || !strcmp(all[0], "\"cookies\"")));
 	assert(msg_get(m, "cross-origin-opener-policy") && msg_get(m, "referrer-policy"));
 	for (unsigned i = 0; i < msg_count(m); i++) {
 		struct field f = msg_field(m, i);

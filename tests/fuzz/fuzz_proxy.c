@@ -226,7 +226,9 @@ static void check_link(const struct stage *g, const struct end *e, unsigned *req
 
 static void check_fields_to_browser(const struct msg *m)
 {
-	assert(!msg_get(m, "clear-site-data") && !msg_get(m, "alt-svc"));
+	const char *clear = msg_get(m, "clear-site-data");
+	assert(!clear || (msg_status(m) == 431 && !strcmp(clear, "\"cookies\"")));
+	assert(!msg_get(m, "alt-svc"));
 	for (unsigned i = 0; i < msg_count(m); i++) {
 		struct field f = msg_field(m, i);
 		if (!strcmp(f.name, "set-cookie"))
