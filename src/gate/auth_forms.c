@@ -11,12 +11,16 @@
 #include "base/xalloc.h"
 #include "gate/ask.h"
 #include "gate/auth_int.h"
+#include "gate/headers.h"
+#include "gate/known.h"
 #include "gate/limit.h"
 #include "gate/session_row.h"
 #include "net/crypto.h"
 #include "store/audit.h"
 #include "store/invites.h"
 #include "store/sessions.h"
+
+#define KNOWN_FOR_S "34560000" /* 400 days: the most that browsers keep */
 
 /* One form that waits for its password to be hashed. */
 struct work {
@@ -86,6 +90,11 @@ void auth_signin_page(struct auth *a, struct ask *ask)
 		auth_page_signin(a, ask, &(struct auth_page){.status = 200, .target = &t});
 }
 
+static struct known_of known_of(const struct work *w)
+{
+	return (struct known_of){w->user_id, w->hash.blob, w->hash.blob_len};
+}
+
 void auth_keys_of(struct auth_keys *k, const char *name, const char *peer)
 {
 	char shown[USER_NAME_MAX + 1];
@@ -93,11 +102,26 @@ void auth_keys_of(struct auth_keys *k, const char *name, const char *peer)
 	limit_key_of_addr(k->addr, peer);
 	snprintf(k->account, sizeof(k->account), "%s", shown);
 	snprintf(k->pair, sizeof(k->pair), "%s|%s", shown, k->addr);
+	k->known = false;
+}
+
+static void keys_of_work(struct auth_keys *k, const struct work *w)
+{
+	auth_keys_of(k, form_get(&w->form, "user"), w->ask->peer);
+	char *cookie = headers_cookie(w->ask->req, KNOWN_COOKIE);
+	struct known_of who = known_of(w);
+	if (cookie && known_check(cookie, &who)) {
+		k->known = true;
+		snprintf(k->pair, sizeof(k->pair), "%s|%.*s", k->account, KNOWN_ID_LEN, cookie);
+	}
+	free_secret_str(cookie);
 }
 
 unsigned auth_must_wait(struct auth *a, const struct auth_keys *k)
 {
 	uint64_t now = clock_mono_ms();
+	if (k->known)
+		return limit_wait_s(a->by_pair, k->pair, now);
 	unsigned waits[] = {limit_wait_s(a->by_pair, k->pair, now),
 		limit_wait_s(a->by_addr, k->addr, now),
 		limit_wait_s(a->by_account, k->account, now)};
@@ -111,6 +135,8 @@ void auth_note_failure(struct auth *a, const struct auth_keys *k)
 {
 	uint64_t now = clock_mono_ms();
 	limit_failed(a->by_pair, k->pair, now);
+	if (k->known)
+		return;
 	limit_failed(a->by_addr, k->addr, now);
 	limit_failed(a->by_account, k->account, now);
 }
@@ -131,6 +157,19 @@ static void refuse_signin(struct work *w, const struct auth_keys *k)
 	auth_page_signin(a, w->ask, &p);
 }
 
+static void make_known(struct work *w, int64_t user_id)
+{
+	char text[KNOWN_TEXT], line[256];
+	w->user_id = user_id;
+	struct known_of who = known_of(w);
+	known_make(text, &who);
+	snprintf(line, sizeof(line),
+		KNOWN_COOKIE "=%s; Path=/; Max-Age=" KNOWN_FOR_S "; Secure; HttpOnly; SameSite=Lax",
+		text);
+	if (text[0])
+		msg_add(w->ask->resp, "set-cookie", line);
+}
+
 static void accept_signin(struct work *w, const struct user *u, const struct auth_keys *k)
 {
 	struct auth *a = w->auth;
@@ -141,6 +180,7 @@ static void accept_signin(struct work *w, const struct user *u, const struct aut
 	if (auth_session_of(a, w->ask, &old, &was) == 0)
 		auth_end_session(a, old.id); /* rotate */
 	str_copy(s.host, sizeof(s.host), auth_domain(a));
+	make_known(w, u->id);
 	int rc = auth_begin_session(a, w->ask, &s, &e);
 	if (rc < 0) {
 		log_error("gate/auth", "cannot store a session", "why", e.text);
@@ -157,7 +197,7 @@ static void on_checked(struct hash_work *h)
 	struct work *w = container_of(h, struct work, hash);
 	struct user u;
 	struct auth_keys k;
-	auth_keys_of(&k, form_get(&w->form, "user"), w->ask->peer);
+	keys_of_work(&k, w);
 	bool known = w->user_id && users_get(w->auth->o.db, w->user_id, &u, NULL) == 0;
 	if (h->ok && known && !u.disabled)
 		accept_signin(w, &u, &k);
@@ -199,7 +239,8 @@ void auth_signin_form(struct auth *a, struct ask *ask)
 	w->form = f;
 	auth_target_read(a, &w->form, &w->target);
 	const char *name = form_get(&w->form, "user");
-	auth_keys_of(&k, name, ask->peer);
+	load_blob(w, name);
+	keys_of_work(&k, w);
 	unsigned wait = auth_must_wait(a, &k);
 	if (wait) {
 		struct auth_page p = {.status = 429,
@@ -211,7 +252,6 @@ void auth_signin_form(struct auth *a, struct ask *ask)
 		work_free(w);
 		return;
 	}
-	load_blob(w, name);
 	if (hasher_check(a->hasher, &w->hash, form_get(&w->form, "password")) == -EBUSY)
 		busy(a, w, auth_page_signin);
 }

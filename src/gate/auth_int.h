@@ -55,9 +55,11 @@ void auth_clear_cookie(struct ask *ask, const char *name);
 bool auth_path_is_safe(const char *to);
 
 /* ---- auth_forms.c ---- */
-/* Who is limited: an account from an address, an address, an account. */
+/* Who is limited: an account from an address, an address, an account. A browser that has signed in
+ * to the account before is limited alone: nobody else can use up its tries. */
 struct auth_keys {
 	char pair[128], addr[46], account[64];
+	bool known; /* `pair` is the account in that browser; the others do not count */
 };
 void auth_keys_of(struct auth_keys *k, const char *name, const char *peer);
 /* Seconds until they may try again; 0: now. */

@@ -96,6 +96,7 @@ struct answer {
 	char location[2600], text[16384];
 	char cookie[256],
 		cleared[256]; /* "name=value" of what was set; the name of what was removed */
+	char known[256];      /* the cookie of a browser that has signed in before */
 };
 
 static inline void take_cookies(struct ask_lab *x, struct answer *out)
@@ -109,8 +110,11 @@ static inline void take_cookies(struct ask_lab *x, struct answer *out)
 		assert_non_null(strstr(lines[i], "; Path=/;"));
 		assert_null(strcasestr(lines[i], "domain"));
 		assert_int_equal(strncmp(lines[i], "__Host-", 7), 0);
-		snprintf(strstr(lines[i], "=;") ? out->cleared : out->cookie, 256, "%.*s",
-			(int)strcspn(lines[i], ";"), lines[i]);
+		bool known = strncmp(lines[i], "__Host-lanthorn-known=", 22) == 0;
+		char *into = known			  ? out->known
+			     : strstr(lines[i], "=;") ? out->cleared
+						      : out->cookie;
+		snprintf(into, 256, "%.*s", (int)strcspn(lines[i], ";"), lines[i]);
 	}
 }
 
