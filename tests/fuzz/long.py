@@ -18,7 +18,8 @@ STATS = {
     "executions": re.compile(rb"stat::number_of_executed_units:\s*(\d+)"),
     "edges": re.compile(rb"cov: (\d+)"),
 }
-OPTIONS = ["-timeout=10", "-rss_limit_mb=1500", "-print_final_stats=1", "-reload=0"]
+# The timeout counts real time, and a busy machine may leave little of it to a nice process.
+OPTIONS = ["-timeout=60", "-rss_limit_mb=1500", "-print_final_stats=1", "-reload=0"]
 
 
 class Target:
