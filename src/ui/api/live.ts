@@ -39,10 +39,8 @@ function onChange(event: MessageEvent<string>): void {
 function onOpen(): void {
 	clearTimeout(timer);
 	timer = 0;
-	if (lost) {
-		setLost(false);
-		refresh();
-	}
+	setLost(false);
+	refresh(); // what changed before the stream was there has been said to nobody
 }
 
 // The browser tries again by itself, except after an answer that was not a stream.
@@ -80,7 +78,6 @@ function onVisibility(): void {
 		disconnect();
 	} else if (!source) {
 		connect();
-		refresh();
 	}
 }
 

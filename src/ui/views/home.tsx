@@ -10,10 +10,12 @@ import { Page } from '../parts/page.tsx';
 import { State } from '../parts/state.tsx';
 
 function TileLink({ tile }: { tile: Tile }) {
+	const { admin } = useMe();
 	const said = deviceState(tile);
+	const waits = admin && tile.state === 'waiting';
 	return (
-		<a class={said.tone === 'plain' && tile.state === 'offline' ? 'tile away' : 'tile'}
-			href={tile.url}>
+		<a class={tile.state === 'offline' ? 'tile away' : 'tile'}
+			href={waits ? `/devices/${tile.name}/pair` : tile.url}>
 			<span class="badge" aria-hidden="true">{initial(tile.title)}</span>
 			<span>
 				<b>{tile.title}</b>
