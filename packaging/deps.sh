@@ -7,12 +7,12 @@ packages_of() {
 	case $1 in
 	build)
 		echo autoconf automake make gcc libc6-dev pkg-config xz-utils libuv1-dev libssl-dev \
-			libyaml-dev libsqlite3-dev libjansson-dev libcurl4-openssl-dev libqrencode-dev
+			libnghttp2-dev libyaml-dev libsqlite3-dev libjansson-dev libcurl4-openssl-dev libqrencode-dev
 		command -v npm >/dev/null || echo nodejs npm
 		;;
 	demo) echo uacme pebble bind9 bind9-dnsutils openssl curl ca-certificates ;;
 	test) echo libcmocka-dev clang libclang-rt-dev shellcheck python3 git \
-			python3-dnspython faketime systemd busybox bind9 bind9-dnsutils iproute2 \
+			python3-dnspython python3-h2 faketime systemd busybox bind9 bind9-dnsutils iproute2 \
 			nftables strace ;;
 	package) echo debhelper debootstrap dpkg-dev fakeroot lintian ;;
 	cross) echo gcc-aarch64-linux-gnu gcc-arm-linux-gnueabihf gcc-mipsel-linux-gnu \

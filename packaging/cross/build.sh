@@ -10,7 +10,7 @@
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 release=bookworm
-libraries="libc6-dev libuv1-dev libssl-dev libyaml-dev libsqlite3-dev libjansson-dev"
+libraries="libc6-dev libuv1-dev libssl-dev libnghttp2-dev libyaml-dev libsqlite3-dev libjansson-dev"
 libraries="$libraries libcurl4-openssl-dev libqrencode-dev libcmocka-dev"
 
 usage() {

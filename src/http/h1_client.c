@@ -13,7 +13,7 @@
 #include "base/list.h"
 #include "base/xalloc.h"
 #include "http/h1_parse.h"
-#include "http/h1_turn.h"
+#include "http/turn.h"
 #include "http/h1_write.h"
 #include "net/loop.h"
 #include "net/stream.h"
@@ -38,7 +38,7 @@ struct h1_client {
 	struct h1_client_opts o;
 	const struct call_cb *cb;
 	void *ctx;
-	struct h1_turn turn;
+	struct turn turn;
 	struct h1_chunks chunks;
 	uint64_t req_left, resp_left, moved_before;
 	size_t seen, tried; /* as in the server */
@@ -85,7 +85,7 @@ static void fail(struct h1_client *c, int why, const char *text)
 	c->why_text = text;
 	set_state(c, C_CLOSING);
 	stream_close(c->s); /* first, so that nothing gathered goes out */
-	h1_turn_uncork(&c->turn);
+	turn_uncork(&c->turn);
 }
 
 static void close_gently(struct h1_client *c)
@@ -93,7 +93,7 @@ static void close_gently(struct h1_client *c)
 	if (c->state == C_CLOSING)
 		return;
 	set_state(c, C_CLOSING);
-	h1_turn_uncork(&c->turn);
+	turn_uncork(&c->turn);
 	stream_close_after_flush(c->s, FLUSH_MS);
 }
 
@@ -125,7 +125,7 @@ static void settle(struct h1_client *c)
 		close_gently(c);
 }
 
-static void on_settle(struct h1_turn *t)
+static void on_settle(struct turn *t)
 {
 	settle(container_of(t, struct h1_client, turn));
 }
@@ -168,7 +168,7 @@ static struct call *start(
 	c->moved_before = stream_bytes_moved(c->s);
 	set_state(c, C_HEAD);
 	stream_idle_timeout(c->s, c->o.idle_ms);
-	h1_turn_begin_output(&c->turn);
+	turn_begin_output(&c->turn);
 	h1_write_request(c->s, req);
 	return &c->call;
 }
@@ -183,18 +183,18 @@ static size_t write_body(struct call *k, const void *p, size_t n)
 	struct h1_client *c = of_call(k);
 	if (c->state == C_CLOSING || (c->req_ended && c->state != C_TUNNEL))
 		return 0;
-	h1_turn_begin_output(&c->turn);
+	turn_begin_output(&c->turn);
 	if (c->state == C_TUNNEL)
-		return h1_turn_end_output(&c->turn, stream_write(c->s, p, n));
+		return turn_end_output(&c->turn, stream_write(c->s, p, n));
 	if (c->req_kind != BODY_LENGTH)
-		return h1_turn_end_output(&c->turn, h1_write_chunk(c->s, p, n));
+		return turn_end_output(&c->turn, h1_write_chunk(c->s, p, n));
 	if (n > c->req_left) {
 		fail(c, -EPROTO, "the request's body is longer than announced");
 		return 0;
 	}
 	c->req_left -= n;
 	c->req_ended = !c->req_left;
-	return h1_turn_end_output(&c->turn, stream_write(c->s, p, n));
+	return turn_end_output(&c->turn, stream_write(c->s, p, n));
 }
 
 static void end_body(struct call *k, const struct msg *trailers)
@@ -203,7 +203,7 @@ static void end_body(struct call *k, const struct msg *trailers)
 	if (c->state == C_CLOSING)
 		return;
 	if (c->state == C_TUNNEL) {
-		h1_turn_uncork(&c->turn);
+		turn_uncork(&c->turn);
 		stream_shutdown(c->s);
 		return;
 	}
@@ -214,7 +214,7 @@ static void end_body(struct call *k, const struct msg *trailers)
 		return;
 	}
 	c->req_ended = true;
-	h1_turn_begin_output(&c->turn);
+	turn_begin_output(&c->turn);
 	h1_write_last_chunk(c->s, trailers);
 }
 
@@ -230,7 +230,7 @@ static void resume_call(struct call *k)
 		return;
 	c->paused = false;
 	release_input(c);
-	h1_turn_kick(&c->turn);
+	turn_kick(&c->turn);
 }
 
 static void cancel(struct call *k)
@@ -379,7 +379,7 @@ static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 	struct h1_client *c = ctx;
 	size_t used = 0;
 	(void)s;
-	h1_turn_enter(&c->turn);
+	turn_enter(&c->turn);
 	while (used < n) {
 		unsigned moves = c->moves;
 		size_t k = take(c, p + used, n - used);
@@ -393,7 +393,7 @@ static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 		c->held = true;
 		stream_pause(s);
 	}
-	h1_turn_leave(&c->turn);
+	turn_leave(&c->turn);
 	return used;
 }
 
@@ -401,7 +401,7 @@ static void on_eof(struct stream *s, void *ctx)
 {
 	struct h1_client *c = ctx;
 	(void)s;
-	h1_turn_enter(&c->turn);
+	turn_enter(&c->turn);
 	switch (c->state) {
 	case C_IDLE:
 		close_gently(c);
@@ -422,7 +422,7 @@ static void on_eof(struct stream *s, void *ctx)
 	case C_CLOSING:
 		break;
 	}
-	h1_turn_leave(&c->turn);
+	turn_leave(&c->turn);
 }
 
 static void on_writable(struct stream *s, void *ctx)
@@ -431,10 +431,10 @@ static void on_writable(struct stream *s, void *ctx)
 	(void)s;
 	if (!c->active || c->state == C_CLOSING || (c->req_ended && c->state != C_TUNNEL))
 		return;
-	h1_turn_enter(&c->turn);
+	turn_enter(&c->turn);
 	if (c->cb->on_writable)
 		c->cb->on_writable(&c->call, c->ctx);
-	h1_turn_leave(&c->turn);
+	turn_leave(&c->turn);
 }
 
 /* ---- the connection ---- */
@@ -457,7 +457,7 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 {
 	struct h1_client *c = ctx;
 	struct err e;
-	h1_turn_done(&c->turn);
+	turn_done(&c->turn);
 	explain(c, why, &e);
 	if (c->state != C_CLOSING)
 		set_state(c, C_CLOSING);
@@ -492,7 +492,7 @@ struct client *h1_client_new(struct stream *s, const struct h1_client_opts *o)
 	if (!o->fields_max)
 		c->o.fields_max = FIELDS_MAX;
 	h1_chunks_init(&c->chunks);
-	h1_turn_init(&c->turn, s, on_settle);
+	turn_init(&c->turn, s, on_settle);
 	stream_set_cb(s, &stream_cb, c);
 	stream_resume(s);
 	return &c->base;

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "http/h1_parse.h"
-#include "http/h1_turn.h"
+#include "http/turn.h"
 #include "http/h1_write.h"
-#include "http/server.h"
+#include "http/http_conn.h"
 #include "net/loop.h"
 
 /* After a FIN the client may have left, or have half-closed and read on: this long without a byte
@@ -20,12 +20,13 @@ enum h1_conn_state {
 	H1_CLOSING,  /* only on_close may follow */
 };
 
-struct http_conn {
+struct h1_conn {
+	struct http_conn base;
 	struct exchange x;
 	struct stream *s;
 	struct http_server_opts o;
 	struct conn_info info;
-	struct h1_turn turn;
+	struct turn turn;
 	struct timer deadline;
 	uint64_t due_ms;      /* of `deadline`, which may come early; 0: none */
 	uint64_t drain_at_ms; /* 0: not draining */
@@ -48,10 +49,10 @@ struct http_conn {
 
 extern const struct exchange_ops h1_exchange_ops;
 
-void h1_conn_set_state(struct http_conn *c, enum h1_conn_state to);
+void h1_conn_set_state(struct h1_conn *c, enum h1_conn_state to);
 /* Let held input come again. */
-void h1_conn_release(struct http_conn *c);
+void h1_conn_release(struct h1_conn *c);
 /* Cut: what is queued is lost; on_done gets `why` when the stream has closed. */
-void h1_conn_die(struct http_conn *c, int why);
+void h1_conn_die(struct h1_conn *c, int why);
 /* Queue a whole answer of our own. */
-void h1_conn_write_error(struct http_conn *c, int status);
+void h1_conn_write_error(struct h1_conn *c, int status);

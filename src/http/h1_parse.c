@@ -9,9 +9,9 @@
 
 #include "http/h1_line.h"
 #include "http/msg_build.h"
+#include "http/uri.h"
 
 #define METHOD_LEN_MAX 32u
-#define AUTHORITY_LEN_MAX 261u /* a host name, a colon, a port */
 
 struct slice {
 	const char *p;
@@ -242,47 +242,6 @@ struct request_line {
 	bool absolute;
 };
 
-static bool is_alnum(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_port(struct slice s)
-{
-	unsigned v = 0;
-	if (!s.n || s.n > 5)
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-		v = v * 10 + (unsigned)(s.p[i] - '0');
-	}
-	return v <= 65535;
-}
-
-/* host[:port] of names and addresses; no user part, no percent-encoding. */
-static bool is_authority(struct slice s)
-{
-	size_t i = 0;
-	if (!s.n || s.n > AUTHORITY_LEN_MAX)
-		return false;
-	bool literal = s.p[0] == '[';
-	for (i = literal; i < s.n; i++) {
-		char c = s.p[i];
-		bool ok = is_alnum(c) || c == '.' ||
-			  (literal ? c == ':' : c == '-' || c == '_' || c == '~');
-		if (!ok)
-			break;
-	}
-	if (i == (size_t)literal)
-		return false;
-	if (literal && (i == s.n || s.p[i++] != ']'))
-		return false;
-	if (i == s.n)
-		return true;
-	return s.p[i] == ':' && is_port((struct slice){s.p + i + 1, s.n - i - 1});
-}
-
 static int split_absolute(struct parse *ps, struct request_line *r, const char *scheme)
 {
 	size_t k = strlen(scheme);
@@ -297,7 +256,7 @@ static int split_absolute(struct parse *ps, struct request_line *r, const char *
 	r->absolute = true;
 	r->authority = (struct slice){t.p, n};
 	r->target = (struct slice){t.p + n, t.n - n};
-	if (!is_authority(r->authority))
+	if (!uri_is_authority(r->authority.p, r->authority.n))
 		return refuse(ps, 400, "the target has no valid authority");
 	if (r->target.n && r->target.p[0] == '?')
 		return refuse(ps, 400, "the target has a query but no path");
@@ -309,10 +268,7 @@ static int split_absolute(struct parse *ps, struct request_line *r, const char *
 static int check_target(struct parse *ps, struct request_line *r, const char *scheme)
 {
 	struct slice t = r->target;
-	unsigned bad = !t.n;
-	for (size_t i = 0; i < t.n; i++)
-		bad |= (uint8_t)t.p[i] <= 0x20 || (uint8_t)t.p[i] >= 0x7f || t.p[i] == '#';
-	if (bad)
+	if (!uri_is_text(t.p, t.n))
 		return refuse(ps, 400, "the target holds a forbidden byte");
 	if (t.p[0] == '/')
 		return 0;
@@ -354,7 +310,7 @@ static int check_host(struct parse *ps, const struct request_line *r)
 	const struct framing *f = &ps->f;
 	if (!f->has_host)
 		return ps->h->minor ? refuse(ps, 400, "there is no Host") : 0;
-	if (!is_authority(f->host))
+	if (!uri_is_authority(f->host.p, f->host.n))
 		return refuse(ps, 400, "Host is not a valid authority");
 	if (r->absolute &&
 		(f->host.n != r->authority.n || strncasecmp(f->host.p, r->authority.p, f->host.n)))

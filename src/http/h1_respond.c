@@ -11,12 +11,12 @@
 
 /* ---- the response ---- */
 
-static struct http_conn *of(struct exchange *x)
+static struct h1_conn *of(struct exchange *x)
 {
-	return container_of(x, struct http_conn, x);
+	return container_of(x, struct h1_conn, x);
 }
 
-static enum h1_frame frame_of(const struct http_conn *c, const struct msg *head, bool end)
+static enum h1_frame frame_of(const struct h1_conn *c, const struct msg *head, bool end)
 {
 	int status = msg_status(head);
 	if (status < 200 || status == 204 || status == 304 || msg_method(c->x.req) == METHOD_HEAD)
@@ -26,9 +26,9 @@ static enum h1_frame frame_of(const struct http_conn *c, const struct msg *head,
 	return c->http10 ? H1_FRAME_CLOSE : H1_FRAME_CHUNKED;
 }
 
-static void write_head(struct http_conn *c, const struct msg *head)
+static void write_head(struct h1_conn *c, const struct msg *head)
 {
-	h1_turn_begin_output(&c->turn);
+	turn_begin_output(&c->turn);
 	h1_write_response(c->s, head,
 		&(struct h1_response_form){.frame = c->frame,
 			.length = c->resp_left,
@@ -37,7 +37,7 @@ static void write_head(struct http_conn *c, const struct msg *head)
 			.server_name = c->o.server_name});
 }
 
-static int switch_protocol(struct http_conn *c, const struct msg *head)
+static int switch_protocol(struct h1_conn *c, const struct msg *head)
 {
 	if (c->http10 || !msg_upgrade(c->x.req))
 		return -EINVAL;
@@ -51,7 +51,7 @@ static int switch_protocol(struct http_conn *c, const struct msg *head)
 
 static int respond(struct exchange *x, const struct msg *head, bool end)
 {
-	struct http_conn *c = of(x);
+	struct h1_conn *c = of(x);
 	int status = msg_status(head);
 	if (c->state == H1_CLOSING)
 		return 0;
@@ -79,7 +79,7 @@ static int respond(struct exchange *x, const struct msg *head, bool end)
 	return 0;
 }
 
-static size_t write_counted(struct http_conn *c, const void *p, size_t n)
+static size_t write_counted(struct h1_conn *c, const void *p, size_t n)
 {
 	if (n > c->resp_left) {
 		h1_conn_die(c, -ECANCELED);
@@ -91,13 +91,13 @@ static size_t write_counted(struct http_conn *c, const void *p, size_t n)
 
 static size_t write_body(struct exchange *x, const void *p, size_t n)
 {
-	struct http_conn *c = of(x);
+	struct h1_conn *c = of(x);
 	size_t queued = 0;
 	if (c->state == H1_CLOSING || !x->responded || c->resp_ended)
 		return 0;
-	h1_turn_begin_output(&c->turn);
+	turn_begin_output(&c->turn);
 	if (c->state == H1_TUNNEL)
-		return h1_turn_end_output(&c->turn, stream_write(c->s, p, n));
+		return turn_end_output(&c->turn, stream_write(c->s, p, n));
 	switch (c->frame) {
 	case H1_FRAME_NONE:
 		queued = stream_queued(c->s);
@@ -112,12 +112,12 @@ static size_t write_body(struct exchange *x, const void *p, size_t n)
 		queued = stream_write(c->s, p, n);
 		break;
 	}
-	return h1_turn_end_output(&c->turn, queued);
+	return turn_end_output(&c->turn, queued);
 }
 
 static void end_response(struct exchange *x, const struct msg *trailers)
 {
-	struct http_conn *c = of(x);
+	struct h1_conn *c = of(x);
 	if (c->state == H1_CLOSING || c->resp_ended)
 		return;
 	if (!x->responded || (c->frame == H1_FRAME_LENGTH && c->resp_left)) {
@@ -125,9 +125,9 @@ static void end_response(struct exchange *x, const struct msg *trailers)
 		return;
 	}
 	c->resp_ended = true;
-	h1_turn_begin_output(&c->turn);
+	turn_begin_output(&c->turn);
 	if (c->state == H1_TUNNEL) {
-		h1_turn_uncork(&c->turn);
+		turn_uncork(&c->turn);
 		stream_shutdown(c->s);
 		stream_idle_timeout(c->s, HALF_OPEN_MS);
 	} else if (c->frame == H1_FRAME_CHUNKED) {
@@ -147,18 +147,18 @@ static void pause_exchange(struct exchange *x)
 
 static void resume_exchange(struct exchange *x)
 {
-	struct http_conn *c = of(x);
+	struct h1_conn *c = of(x);
 	if (!c->paused || c->state == H1_CLOSING)
 		return;
 	c->paused = false;
 	if (c->state == H1_TUNNEL || !c->wire_done)
 		h1_conn_release(c);
-	h1_turn_kick(&c->turn);
+	turn_kick(&c->turn);
 }
 
 static void set_idle(struct exchange *x, uint64_t ms)
 {
-	struct http_conn *c = of(x);
+	struct h1_conn *c = of(x);
 	if (c->state == H1_EXCHANGE && c->eof && (!ms || ms > H1_GONE_MS))
 		ms = H1_GONE_MS;
 	if (c->state == H1_EXCHANGE || c->state == H1_TUNNEL)
@@ -176,7 +176,7 @@ const struct exchange_ops h1_exchange_ops = {
 };
 
 /* An answer of our own. */
-void h1_conn_write_error(struct http_conn *c, int status)
+void h1_conn_write_error(struct h1_conn *c, int status)
 {
 	struct msg *m = msg_new_response(status);
 	const char *text = h1_reason(status);

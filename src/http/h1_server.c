@@ -2,7 +2,7 @@
  * object. A pipelined request stays in the stream's buffer until the response before it has ended.
  *
  * Handlers may call anything at any time; what that leads to (on_end, on_done, the next request) is
- * done by settle(), when a turn ends (h1_turn.h). */
+ * done by settle(), when a turn ends (turn.h). */
 #include "http/h1_conn.h"
 
 #include <assert.h>
@@ -18,7 +18,7 @@
 #define DRAIN_MS 5000u
 #define LINGER_MS 5000u /* for the client to read the last response and close */
 
-void h1_conn_set_state(struct http_conn *c, enum h1_conn_state to)
+void h1_conn_set_state(struct h1_conn *c, enum h1_conn_state to)
 {
 	static const unsigned from[] = {
 		[H1_HEAD] = 1u << H1_EXCHANGE | 1u << H1_DRAIN,
@@ -34,7 +34,7 @@ void h1_conn_set_state(struct http_conn *c, enum h1_conn_state to)
 
 /* ---- closing and waiting ---- */
 
-static void set_due(struct http_conn *c, uint64_t at_ms)
+static void set_due(struct h1_conn *c, uint64_t at_ms)
 {
 	uint64_t now = loop_now_ms(stream_loop(c->s));
 	c->due_ms = at_ms;
@@ -42,19 +42,19 @@ static void set_due(struct http_conn *c, uint64_t at_ms)
 		timer_arm(&c->deadline, at_ms > now ? at_ms - now : 0);
 }
 
-static void wait_ms(struct http_conn *c, uint64_t ms)
+static void wait_ms(struct h1_conn *c, uint64_t ms)
 {
 	uint64_t at = loop_now_ms(stream_loop(c->s)) + ms;
 	set_due(c, c->drain_at_ms && c->drain_at_ms < at ? c->drain_at_ms : at);
 }
 
-static void hold_input(struct http_conn *c)
+static void hold_input(struct h1_conn *c)
 {
 	c->held = true;
 	stream_pause(c->s);
 }
 
-void h1_conn_release(struct http_conn *c)
+void h1_conn_release(struct h1_conn *c)
 {
 	if (c->held)
 		stream_resume(c->s);
@@ -62,27 +62,27 @@ void h1_conn_release(struct http_conn *c)
 }
 
 /* Cut: what is queued is lost. */
-void h1_conn_die(struct http_conn *c, int why)
+void h1_conn_die(struct h1_conn *c, int why)
 {
 	if (c->state == H1_CLOSING)
 		return;
 	c->why = why;
 	h1_conn_set_state(c, H1_CLOSING);
 	stream_close(c->s);
-	h1_turn_uncork(&c->turn);
+	turn_uncork(&c->turn);
 }
 
 /* Close, but so that the last response arrives. */
-static void linger(struct http_conn *c)
+static void linger(struct h1_conn *c)
 {
 	if (c->state == H1_CLOSING)
 		return;
 	h1_conn_set_state(c, H1_CLOSING);
-	h1_turn_uncork(&c->turn);
+	turn_uncork(&c->turn);
 	stream_close_after_flush(c->s, stream_queued(c->s) ? c->o.limits->idle_ms : LINGER_MS);
 }
 
-static void refuse(struct http_conn *c, int status)
+static void refuse(struct h1_conn *c, int status)
 {
 	h1_conn_write_error(c, status);
 	linger(c);
@@ -90,7 +90,7 @@ static void refuse(struct http_conn *c, int status)
 
 /* ---- the life of an exchange ---- */
 
-static void over(struct http_conn *c, int status)
+static void over(struct h1_conn *c, int status)
 {
 	const struct handler *h = c->x.handler;
 	c->active = false;
@@ -100,7 +100,7 @@ static void over(struct http_conn *c, int status)
 	c->x.req = NULL;
 }
 
-static void next_request(struct http_conn *c)
+static void next_request(struct h1_conn *c)
 {
 	if (c->drain_at_ms || c->eof) {
 		linger(c);
@@ -114,7 +114,7 @@ static void next_request(struct http_conn *c)
 }
 
 /* Response and on_done are over; what of the connection? */
-static void go_on(struct http_conn *c)
+static void go_on(struct h1_conn *c)
 {
 	bool much = c->req_kind == BODY_LENGTH && c->req_left > DRAIN_MAX;
 	if (c->state == H1_CLOSING)
@@ -131,7 +131,7 @@ static void go_on(struct http_conn *c)
 	}
 }
 
-static void settle(struct http_conn *c)
+static void settle(struct h1_conn *c)
 {
 	struct exchange *x = &c->x;
 	if (!c->active || c->state == H1_CLOSING)
@@ -151,12 +151,12 @@ static void settle(struct http_conn *c)
 	go_on(c);
 }
 
-static void on_settle(struct h1_turn *t)
+static void on_settle(struct turn *t)
 {
-	settle(container_of(t, struct http_conn, turn));
+	settle(container_of(t, struct h1_conn, turn));
 }
 
-static void begin_exchange(struct http_conn *c, const struct h1_head *h)
+static void begin_exchange(struct h1_conn *c, const struct h1_head *h)
 {
 	struct msg *m = h->msg;
 	h1_chunks_done(&c->chunks);
@@ -182,7 +182,7 @@ static void begin_exchange(struct http_conn *c, const struct h1_head *h)
 
 /* ---- input ---- */
 
-static size_t take_head(struct http_conn *c, const uint8_t *p, size_t n)
+static size_t take_head(struct h1_conn *c, const uint8_t *p, size_t n)
 {
 	const struct http_limits *l = c->o.limits;
 	/* A slow head is parsed again only when a line became whole or much came. */
@@ -212,7 +212,7 @@ static size_t take_head(struct http_conn *c, const uint8_t *p, size_t n)
 	return (size_t)rc;
 }
 
-static void bad_body(struct http_conn *c)
+static void bad_body(struct h1_conn *c)
 {
 	if (c->state == H1_EXCHANGE && !c->x.responded) {
 		c->x.responded = true;
@@ -227,7 +227,7 @@ static void bad_body(struct http_conn *c)
 }
 
 /* Up to one slice of the request's body. */
-static size_t take_body(struct http_conn *c, const uint8_t *p, size_t n)
+static size_t take_body(struct h1_conn *c, const uint8_t *p, size_t n)
 {
 	const uint8_t *body = p;
 	size_t len = n, used;
@@ -249,7 +249,7 @@ static size_t take_body(struct http_conn *c, const uint8_t *p, size_t n)
 	return used;
 }
 
-static size_t drain_body(struct http_conn *c, const uint8_t *p, size_t n)
+static size_t drain_body(struct h1_conn *c, const uint8_t *p, size_t n)
 {
 	size_t used = take_body(c, p, n);
 	c->drained += used;
@@ -262,7 +262,7 @@ static size_t drain_body(struct http_conn *c, const uint8_t *p, size_t n)
 	return used;
 }
 
-static size_t take(struct http_conn *c, const uint8_t *p, size_t n)
+static size_t take(struct h1_conn *c, const uint8_t *p, size_t n)
 {
 	switch (c->state) {
 	case H1_HEAD:
@@ -283,7 +283,7 @@ static size_t take(struct http_conn *c, const uint8_t *p, size_t n)
 	return n;
 }
 
-static void doubt_client(struct http_conn *c)
+static void doubt_client(struct h1_conn *c)
 {
 	uint64_t ms = c->o.limits->idle_ms;
 	stream_idle_timeout(c->s, ms && ms < H1_GONE_MS ? ms : H1_GONE_MS);
@@ -291,10 +291,10 @@ static void doubt_client(struct http_conn *c)
 
 static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 {
-	struct http_conn *c = ctx;
+	struct h1_conn *c = ctx;
 	size_t used = 0;
 	(void)s;
-	h1_turn_enter(&c->turn);
+	turn_enter(&c->turn);
 	while (used < n) {
 		unsigned moves = c->moves;
 		size_t k = take(c, p + used, n - used);
@@ -305,15 +305,15 @@ static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
 	}
 	if (used < n && c->state != H1_HEAD)
 		hold_input(c);
-	h1_turn_leave(&c->turn);
+	turn_leave(&c->turn);
 	return used;
 }
 
 static void on_eof(struct stream *s, void *ctx)
 {
-	struct http_conn *c = ctx;
+	struct h1_conn *c = ctx;
 	(void)s;
-	h1_turn_enter(&c->turn);
+	turn_enter(&c->turn);
 	c->eof = true;
 	switch (c->state) {
 	case H1_HEAD:
@@ -331,31 +331,31 @@ static void on_eof(struct stream *s, void *ctx)
 	case H1_CLOSING:
 		break;
 	}
-	h1_turn_leave(&c->turn);
+	turn_leave(&c->turn);
 }
 
 static void on_writable(struct stream *s, void *ctx)
 {
-	struct http_conn *c = ctx;
+	struct h1_conn *c = ctx;
 	(void)s;
 	if (!c->active || c->state == H1_CLOSING || c->resp_ended)
 		return;
-	h1_turn_enter(&c->turn);
+	turn_enter(&c->turn);
 	if (c->x.handler->on_writable)
 		c->x.handler->on_writable(&c->x);
-	h1_turn_leave(&c->turn);
+	turn_leave(&c->turn);
 }
 
 static void on_deadline(struct timer *t)
 {
-	struct http_conn *c = container_of(t, struct http_conn, deadline);
+	struct h1_conn *c = container_of(t, struct h1_conn, deadline);
 	if (!c->due_ms)
 		return;
 	if (loop_now_ms(t->loop) < c->due_ms) {
 		set_due(c, c->due_ms);
 		return;
 	}
-	h1_turn_enter(&c->turn);
+	turn_enter(&c->turn);
 	switch (c->state) {
 	case H1_HEAD:
 		if (c->seen > 2) /* more than a stray empty line */
@@ -373,16 +373,16 @@ static void on_deadline(struct timer *t)
 	case H1_CLOSING:
 		break;
 	}
-	h1_turn_leave(&c->turn);
+	turn_leave(&c->turn);
 }
 
 /* ---- the connection ---- */
 
 static void on_close(struct stream *s, const struct err *why, void *ctx)
 {
-	struct http_conn *c = ctx;
+	struct h1_conn *c = ctx;
 	(void)s;
-	h1_turn_done(&c->turn);
+	turn_done(&c->turn);
 	timer_cancel(&c->deadline);
 	bool gone = c->state == H1_EXCHANGE && c->eof;
 	int status = why->code == -ETIMEDOUT && !gone ? -ETIMEDOUT : -ECONNRESET;
@@ -393,7 +393,7 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 		over(c, c->why ? c->why : whole ? 0 : status);
 	h1_chunks_done(&c->chunks);
 	if (c->o.on_closed)
-		c->o.on_closed(c->o.ctx, c);
+		c->o.on_closed(c->o.ctx, &c->base);
 	free(c);
 }
 
@@ -404,28 +404,9 @@ static const struct stream_cb stream_cb = {
 	.on_close = on_close,
 };
 
-struct http_conn *http_serve(struct stream *s, const struct http_server_opts *o)
+static void drain(struct http_conn *base, uint64_t ms)
 {
-	struct http_conn *c = xcalloc(1, sizeof(*c));
-	struct loop *loop = stream_loop(s);
-	c->s = s;
-	c->o = *o;
-	c->info = (struct conn_info){.loop = loop,
-		.peer_addr = stream_peer_addr(s),
-		.peer_port = stream_peer_port(s),
-		.tls = stream_tls(s),
-		.server_ctx = o->ctx};
-	h1_chunks_init(&c->chunks);
-	h1_turn_init(&c->turn, s, on_settle);
-	timer_init(&c->deadline, loop, on_deadline);
-	stream_set_cb(s, &stream_cb, c);
-	stream_resume(s);
-	wait_ms(c, o->limits->keepalive_ms);
-	return c;
-}
-
-void http_conn_drain(struct http_conn *c, uint64_t ms)
-{
+	struct h1_conn *c = container_of(base, struct h1_conn, base);
 	if (c->state == H1_CLOSING)
 		return;
 	if (c->state == H1_HEAD && !c->seen) {
@@ -438,7 +419,26 @@ void http_conn_drain(struct http_conn *c, uint64_t ms)
 		set_due(c, at);
 }
 
-void http_conn_close(struct http_conn *c)
+static void close_now(struct http_conn *base)
 {
-	h1_conn_die(c, -ECANCELED);
+	h1_conn_die(container_of(base, struct h1_conn, base), -ECANCELED);
+}
+
+static const struct http_conn_ops ops = {.drain = drain, .close = close_now};
+
+struct http_conn *h1_serve(struct stream *s, const struct http_server_opts *o)
+{
+	struct h1_conn *c = xcalloc(1, sizeof(*c));
+	struct loop *loop = stream_loop(s);
+	c->base.ops = &ops;
+	c->s = s;
+	c->o = *o;
+	http_conn_info(&c->info, s, o);
+	h1_chunks_init(&c->chunks);
+	turn_init(&c->turn, s, on_settle);
+	timer_init(&c->deadline, loop, on_deadline);
+	stream_set_cb(s, &stream_cb, c);
+	stream_resume(s);
+	wait_ms(c, o->limits->keepalive_ms);
+	return &c->base;
 }

@@ -76,39 +76,11 @@ static void put_field(struct out *o, const struct msg_piece *f)
 	put(o, "\r\n", 2);
 }
 
-static bool is(const struct msg_piece *f, const char *name)
-{
-	return !memcmp(f->name, name, f->name_len);
-}
-
-/* Fields of this connection alone: the writer says them itself, where they are true. */
-static bool is_ours(const struct msg_piece *f)
-{
-	switch (f->name_len) {
-	case 2:
-		return is(f, "te");
-	case 4:
-		return is(f, "host");
-	case 7:
-		return is(f, "upgrade");
-	case 10:
-		return is(f, "connection") || is(f, "keep-alive");
-	case 14:
-		return is(f, "content-length") || is(f, "http2-settings");
-	case 16:
-		return is(f, "proxy-connection");
-	case 17:
-		return is(f, "transfer-encoding");
-	default:
-		return false;
-	}
-}
-
 static void put_fields(struct out *o, const struct msg *m)
 {
 	for (unsigned i = 0, n = msg_count(m); i < n; i++) {
 		struct msg_piece f = msg_piece(m, i);
-		if (!is_ours(&f))
+		if (!msg_is_framing(&f))
 			put_field(o, &f);
 	}
 }

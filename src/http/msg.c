@@ -537,3 +537,30 @@ const char *msg_upgrade(const struct msg *m)
 		return NULL;
 	return m->body == BODY_CHUNKED ? NULL : msg_get(m, "upgrade");
 }
+
+static bool piece_is(const struct msg_piece *f, const char *name)
+{
+	return !memcmp(f->name, name, f->name_len);
+}
+
+bool msg_is_framing(const struct msg_piece *f)
+{
+	switch (f->name_len) {
+	case 2:
+		return piece_is(f, "te");
+	case 4:
+		return piece_is(f, "host");
+	case 7:
+		return piece_is(f, "upgrade");
+	case 10:
+		return piece_is(f, "connection") || piece_is(f, "keep-alive");
+	case 14:
+		return piece_is(f, "content-length") || piece_is(f, "http2-settings");
+	case 16:
+		return piece_is(f, "proxy-connection");
+	case 17:
+		return piece_is(f, "transfer-encoding");
+	default:
+		return false;
+	}
+}

@@ -26,3 +26,5 @@ struct msg_piece msg_piece(const struct msg *m, unsigned i);
 
 /* RFC 9110 §5.6.2: may this byte stand in a token? */
 bool msg_is_tchar(uint8_t c);
+/* Is it a field of one connection alone, such as Content-Length? A writer says those itself. */
+bool msg_is_framing(const struct msg_piece *f);

@@ -40,6 +40,12 @@ void sha256(uint8_t out[32], const void *p, size_t n)
 		abort();
 }
 
+void sha1(uint8_t out[20], const void *p, size_t n)
+{
+	if (!EVP_Digest(p, n, out, NULL, EVP_sha1(), NULL))
+		abort();
+}
+
 static const char *digest_name(enum hmac_alg alg)
 {
 	switch (alg) {

@@ -12,6 +12,8 @@ void random_bytes(void *out, size_t n);
 void random_token(char *out, size_t n);
 
 void sha256(uint8_t out[32], const void *p, size_t n);
+/* For protocols that say so (RFC 6455), never for security. */
+void sha1(uint8_t out[20], const void *p, size_t n);
 
 enum hmac_alg { HMAC_SHA256, HMAC_SHA384, HMAC_SHA512 };
 /* Returns the length written (≤ 64). */

@@ -59,9 +59,12 @@ static int choose_public(const struct snapshot *s, const struct tls_hello *h,
 	out->cert = snapshot_cert(s, h->sni);
 	if (!out->cert)
 		return ALERT_UNRECOGNIZED_NAME;
-	if (h->alpn_len && !choose_alpn_has(h->alpn, h->alpn_len, "http/1.1"))
+	if (h->alpn_len && choose_alpn_has(h->alpn, h->alpn_len, "h2"))
+		out->alpn = "h2";
+	else if (h->alpn_len && !choose_alpn_has(h->alpn, h->alpn_len, "http/1.1"))
 		return ALERT_NO_APPLICATION_PROTOCOL;
-	out->alpn = h->alpn_len ? "http/1.1" : NULL;
+	else
+		out->alpn = h->alpn_len ? "http/1.1" : NULL;
 	return 0;
 }
 

@@ -84,7 +84,7 @@ soon() { # COMMAND…: it succeeds within 20 s
 
 base_system() {
 	base=$packages/base
-	wanted=ca-certificates,systemd,systemd-sysv,uacme,libuv1,libyaml-0-2,libsqlite3-0
+	wanted=ca-certificates,systemd,systemd-sysv,uacme,libuv1,libnghttp2-14,libyaml-0-2,libsqlite3-0
 	wanted=$wanted,libjansson4,libcurl4,libqrencode4,libssl3
 	[ "$(cat "$base/made-of" 2>/dev/null)" != "$wanted" ] || return 0
 	rm -rf "$base" || return 1

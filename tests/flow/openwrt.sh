@@ -46,7 +46,7 @@ described() {
 	version=$(sed -n 's/^AC_INIT(\[lanthorn\], \[\(.*\)\])/\1/p' "$top/configure.ac")
 	package show-source | grep -q "^lanthorn $version lanthorn-$version.tar.xz MIT .*--libexecdir" ||
 		return 1
-	for word in +uacme +libuv +libopenssl +libyaml +libsqlite3 +jansson +libcurl +libqrencode \
+	for word in +uacme +libuv +libopenssl +libnghttp2 +libyaml +libsqlite3 +jansson +libcurl +libqrencode \
 		lanthorn-acme:lanthorn-acme; do
 		package show-lanthorn | grep -qF -e "$word" || { echo "no $word" && return 1; }
 	done

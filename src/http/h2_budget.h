@@ -1,0 +1,31 @@
+/* What a peer may cost on one HTTP/2 connection beyond the requests it is served: token buckets for
+ * frames, resets and header bytes. A request that was answered whole gives back what its head took,
+ * and data that went out pays for the window updates that it needs; so a client at work never runs
+ * dry, and a flood does within milliseconds. Pure: time is given. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum h2_cost {
+	H2_COST_FRAME, /* any frame that came */
+	H2_COST_RESET, /* a stream reset by the peer, or by us for its fault */
+	H2_COST_HEAD,  /* bytes of fields, uncompressed */
+	H2_COST_KINDS,
+};
+
+struct h2_budget {
+	uint64_t at_ms[H2_COST_KINDS]; /* of the last refill */
+	int64_t left[H2_COST_KINDS];
+	uint32_t frame_left; /* until the next frame's head */
+	uint8_t head[9], head_len;
+};
+
+void h2_budget_init(struct h2_budget *b, uint64_t now_ms);
+/* False when it is used up: the connection must end with ENHANCE_YOUR_CALM (RFC 9113 §10.5). */
+bool h2_budget_take(struct h2_budget *b, enum h2_cost kind, uint64_t n, uint64_t now_ms);
+/* Bytes of the connection, in order, from its preface on: every frame costs, also those that nobody
+ * knows. As h2_budget_take. */
+bool h2_budget_input(struct h2_budget *b, const uint8_t *p, size_t n, uint64_t now_ms);
+void h2_budget_give(struct h2_budget *b, enum h2_cost kind, uint64_t n);
