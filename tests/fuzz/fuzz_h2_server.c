@@ -2,7 +2,7 @@
  * echoes, answers at length, late, never reads, opens tunnels or gives up (byte 0), and a client
  * that reads little, ends or resets (byte 1). Every exchange is told of its end once; nothing is
  * told of it afterwards; the connection ends and leaves neither memory nor timers. */
-#include "fake_net.h"
+#include "fake_peer.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -24,19 +24,14 @@
 #define TRAILS 32u
 #define ABORTS 64u
 #define LARGE 128u
-#define FINS 16u
-#define RESETS 32u
-#define RELUCTANT 128u
 #define LARGE_LEN 200000u
 
 struct session {
 	struct loop *loop;
-	struct stream *s;
+	struct fake_peer peer;
 	struct list asked;
-	struct buf out;
-	unsigned n;
-	uint8_t mode, client;
-	bool closed, gone;
+	uint8_t mode;
+	bool closed;
 };
 
 struct asked {
@@ -163,7 +158,6 @@ static void on_request(void *ctx, struct exchange *x)
 	timer_init(&a->later, s->loop, on_later);
 	x->handler = &handler;
 	x->ctx = a;
-	s->n++;
 	if (s->mode & SWITCHES && msg_upgrade(x->req))
 		respond(a, 101);
 	else if (s->mode & IGNORES)
@@ -184,51 +178,18 @@ static void on_closed(void *ctx, struct http_conn *c)
 
 /* ---- the client ---- */
 
-static void on_gone(void *ctx)
-{
-	((struct session *)ctx)->gone = true;
-}
-
-static bool read_once(struct session *s)
-{
-	fake_settle(s->loop);
-	if (s->gone)
-		return false;
-	s->out.len = 0;
-	fake_read(s->s, s->client & RELUCTANT ? 3000 : SIZE_MAX, &s->out);
-	return s->out.len > 0;
-}
-
-static void send_pieces(struct session *s, const uint8_t *p, size_t n, size_t piece)
-{
-	while (n && !s->gone) {
-		size_t k = n < piece ? n : piece;
-		fake_send(s->s, p, k);
-		p += k;
-		n -= k;
-		read_once(s);
-	}
-	while (read_once(s))
-		;
-}
-
 static void talk(struct session *s, const uint8_t *p, size_t n)
 {
 	static const uint8_t hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
-	size_t piece = (s->client & 15u) * 7 + 1;
-	send_pieces(s, hello, sizeof(hello) - 1, sizeof(hello));
-	send_pieces(s, p, n, s->client & 64u ? n : piece);
-	if (!s->gone && s->client & FINS)
-		fake_fin(s->s);
-	if (!s->gone && s->client & RESETS)
-		fake_reset(s->s);
-	while (read_once(s))
-		;
+	struct buf all = BUF_INIT(16384);
+	buf_append(&all, hello, sizeof(hello) - 1);
+	buf_append(&all, p, n);
+	fake_peer_say(&s->peer, all.data, all.len, (s->peer.how & 15u) * 7 + 1);
+	buf_done(&all);
 	while (!s->closed) {
 		bool more = fake_wait(s->loop);
 		assert(more);
-		while (read_once(s))
-			;
+		fake_peer_read_all(&s->peer);
 	}
 }
 
@@ -237,18 +198,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	if (n < 2 || n > 8192)
 		return 0;
-	struct session s = {.mode = p[0], .client = p[1]};
+	struct session s = {
+		.mode = p[0], .peer = {.how = p[1], .sip = 3000}
+        };
 	s.loop = fake_loop_new();
-	s.s = fake_stream(s.loop, on_gone, &s);
+	fake_peer_open(&s.peer, s.loop);
 	list_init(&s.asked);
-	buf_init(&s.out, 64u << 20);
 	struct http_server_opts o = {.limits = &http_limits_default,
 		.on_request = on_request,
 		.on_closed = on_closed,
 		.ctx = &s};
-	h2_serve(s.s, &o);
+	h2_serve(s.peer.s, &o);
 	talk(&s, p + 2, n - 2);
 	fake_loop_free(s.loop);
-	buf_done(&s.out);
+	buf_done(&s.peer.got);
 	return 0;
 }
