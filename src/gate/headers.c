@@ -98,8 +98,8 @@ static bool is_forgeable(const char *name)
 static void drop_forged(struct msg *req)
 {
 	for (unsigned i = msg_count(req); i-- > 0;) {
-		/* "_" is read as "-" by CGI-like device software: the same name to it. The beginning
-		 * of a long one is enough. */
+		/* "_" is read as "-" by CGI-like device software: the same name to it. The
+		 * beginning of a long one is enough. */
 		char name[64] = "";
 		strncat(name, msg_field(req, i).name, sizeof(name) - 1);
 		for (char *p = name; *p; p++) {
@@ -141,8 +141,8 @@ void headers_to_device(struct msg *req, const struct headers_ctx *c, const char 
 	}
 }
 
-/* A cookie for a parent domain would reach siblings; one in the gateway's names would toss ours. One
- * without a name ("=NAME=x") comes back as if it had one, from browsers that still take it. */
+/* A cookie for a parent domain would reach siblings; one in the gateway's names would toss ours.
+ * One without a name ("=NAME=x") comes back as if it had one, from browsers that still take it. */
 static bool cookie_is_allowed(const char *value)
 {
 	value += strspn(value, "= \t");
@@ -173,18 +173,29 @@ void headers_interim(struct msg *resp)
 	}
 }
 
-void headers_to_browser(struct msg *resp)
+static void drop_house(struct msg *m)
 {
 	static const char *const house[] = {"strict-transport-security", "alt-svc", "nel",
 		"report-to", "reporting-endpoints", "clear-site-data", "service-worker-allowed"};
+	for (size_t i = 0; i < sizeof(house) / sizeof(*house); i++)
+		msg_remove(m, house[i]);
+}
+
+void headers_trailers(struct msg *m)
+{
+	msg_strip_hop_by_hop(m);
+	drop_house(m);
+}
+
+void headers_to_browser(struct msg *resp)
+{
 	msg_strip_hop_by_hop(resp);
 	for (unsigned i = msg_count(resp); i-- > 0;) {
 		struct field f = msg_field(resp, i);
 		if (strcmp(f.name, "set-cookie") == 0 && !cookie_is_allowed(f.value))
 			msg_remove_at(resp, i);
 	}
-	for (size_t i = 0; i < sizeof(house) / sizeof(*house); i++)
-		msg_remove(resp, house[i]);
+	drop_house(resp);
 	if (msg_status(resp) == 431) /* see h1_conn_write_error */
 		msg_add(resp, "clear-site-data", "\"cookies\"");
 	msg_add(resp, "strict-transport-security", "max-age=15552000");

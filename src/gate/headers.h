@@ -19,6 +19,8 @@ void headers_to_device(struct msg *req, const struct headers_ctx *c, const char 
 void headers_interim(struct msg *resp);
 /* Turn a device's final response into the one for the browser, in place. */
 void headers_to_browser(struct msg *resp);
+/* The same for what follows its body; Set-Cookie there was refused by the parser. */
+void headers_trailers(struct msg *trailers);
 
 /* The value of cookie `name` in the request's Cookie field(s) as a fresh string (caller frees), or
  * NULL when absent or longer than 256 bytes. */

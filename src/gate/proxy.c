@@ -166,7 +166,11 @@ static void on_resp_end(struct call *k, const struct msg *trailers, void *ctx)
 	struct proxy *p = of(ctx);
 	(void)k;
 	p->call = NULL;
-	exchange_end(p->x, trailers);
+	struct msg *kept = trailers ? msg_copy(trailers) : NULL;
+	if (kept)
+		headers_trailers(kept);
+	exchange_end(p->x, kept);
+	msg_free(kept);
 	if (p->tunnel)
 		exchange_resume(p->x); /* what still comes is dropped, so that its end is seen */
 }
