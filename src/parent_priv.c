@@ -13,11 +13,17 @@
 #include "base/sandbox.h"
 #include "base/str.h"
 
+/* Root, or started by a service manager as a user of our own with just these capabilities. */
+static bool may_change_users(void)
+{
+	return geteuid() == 0 || sandbox_has_capability(CAP_SETUID);
+}
+
 int identity_find(struct identity *who, const char *user, struct err *e)
 {
 	uint64_t number;
 	*who = (struct identity){.keep = true};
-	if (!*user || geteuid() != 0)
+	if (!*user || !may_change_users())
 		return 0;
 	who->keep = false;
 	if (str_to_u64(user, 0x7fffffff, &number) == 0) {
@@ -38,13 +44,11 @@ int identity_find(struct identity *who, const char *user, struct err *e)
 
 int identity_become(const struct identity *who)
 {
-	if (who->keep) {
-		errno = -sandbox_keep_capabilities(0);
-		return errno ? -1 : 0;
-	}
-	if (setgroups(0, NULL) < 0 || setresgid(who->gid, who->gid, who->gid) < 0)
+	if (!who->keep && (setgroups(0, NULL) < 0 || setresgid(who->gid, who->gid, who->gid) < 0 ||
+				  setresuid(who->uid, who->uid, who->uid) < 0))
 		return -1;
-	return setresuid(who->uid, who->uid, who->uid);
+	errno = -sandbox_keep_capabilities(0);
+	return errno ? -1 : 0;
 }
 
 int identity_own(const struct identity *who, const char *path, struct err *e)
@@ -63,7 +67,7 @@ int identity_own(const struct identity *who, const char *path, struct err *e)
 int identity_drop_capabilities(struct err *e)
 {
 	uint32_t keep = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
-	if (geteuid() != 0)
+	if (!may_change_users())
 		return 0;
 	int rc = sandbox_keep_capabilities(keep);
 	return rc < 0 ? err_sys(e, rc, "cannot give up capabilities") : 0;

@@ -12,13 +12,13 @@ struct identity {
 	gid_t gid;
 };
 
-/* A user name or number; "" keeps the uid, and so does a start without root. */
+/* A user name or number; "" keeps the uid, and so does a start without root or CAP_SETUID. */
 int identity_find(struct identity *who, const char *user, struct err *e);
 /* In a child: no supplementary groups, gid, uid, no capability, for good. -1 and errno. */
 int identity_become(const struct identity *who);
 /* Make `path` belong to `who`. */
 int identity_own(const struct identity *who, const char *path, struct err *e);
-/* Of the parent's own privileges keep SETUID, SETGID and KILL only. No effect without root. */
+/* Of the parent's own privileges keep SETUID, SETGID and KILL only. No effect without them. */
 int identity_drop_capabilities(struct err *e);
 
 /* A duplicate numbered `above` or higher, close-on-exec. -1 and errno. */

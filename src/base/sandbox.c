@@ -19,18 +19,27 @@ void sandbox_harden(void)
 	setrlimit(RLIMIT_CORE, &none);
 }
 
+bool sandbox_has_capability(unsigned cap)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct has[2] = {{.effective = 0}};
+	return syscall(SYS_capget, &head, has) == 0 && has[0].effective & 1u << cap;
+}
+
 /* Three bits do not need a library. Without CAP_SETPCAP the bounding set stays; no_new_privs and an
  * empty permitted set make it meaningless. */
 int sandbox_keep_capabilities(uint32_t keep)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {{.effective = 0}};
+	struct __user_cap_data_struct has[2] = {{.effective = 0}}, data[2] = {{.effective = 0}};
+	if (syscall(SYS_capget, &head, has) < 0)
+		return -errno;
 	for (unsigned cap = 0; cap < 64; cap++) {
 		if (cap >= 32 || !(keep & 1u << cap))
 			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	}
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	data[0].effective = data[0].permitted = keep;
+	data[0].effective = data[0].permitted = keep & has[0].permitted;
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 

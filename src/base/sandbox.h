@@ -20,8 +20,10 @@ void sandbox_harden(void);
 const char *sandbox_calls(const struct sandbox *s);
 const char *sandbox_files(const struct sandbox *s);
 
-/* Give up all capabilities but `keep` (1 << CAP_…), and as far as the kernel lets us the chance to
- * gain others. Returns 0 or a negative errno. */
+/* Is it in effect? `cap`: CAP_…, below 32. */
+bool sandbox_has_capability(unsigned cap);
+/* Give up all capabilities but those of `keep` (1 << CAP_…) that are there, and as far as the kernel
+ * lets us the chance to gain others. Returns 0 or a negative errno. */
 int sandbox_keep_capabilities(uint32_t keep);
 /* Harden, give up all capabilities unless users may be changed (CALLS_USERS), and limit files
  * (NULL: not) and system calls (CALLS_…, see seccomp.h), for good. Takes `files`. What the kernel

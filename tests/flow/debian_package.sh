@@ -160,16 +160,16 @@ status_of() { # USER FIELD
 	inside awk -v field="$2:" '$1 == field { print $2 }' "/proc/$(pid_of "$1")/status"
 }
 bounded() {
-	for user in root lanthorn lanthorn-acme; do
+	for user in lanthornd lanthorn lanthorn-acme; do
 		[ "$(status_of "$user" NoNewPrivs)" = 1 ] || { echo "$user: privileges"; return 1; }
 		[ "$(status_of "$user" Seccomp)" = 2 ] || { echo "$user: no filter"; return 1; }
 		caps=0000000000000000
-		[ "$user" != root ] || caps=00000000000000e0 # kill, setgid, setuid
+		[ "$user" != lanthornd ] || caps=00000000000000e0 # kill, setgid, setuid
 		[ "$(status_of "$user" CapEff)" = "$caps" ] ||
 			{ echo "$user: $(status_of "$user" CapEff)"; return 1; }
 	done
 	for folder_of in /usr /etc /var/lib /root; do
-		! inside nsenter -t "$(pid_of root)" -m touch "$folder_of/x" || return 1
+		! inside nsenter -t "$(pid_of lanthornd)" -m touch "$folder_of/x" || return 1
 	done
 }
 logged() { # TEXT

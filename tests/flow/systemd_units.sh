@@ -61,7 +61,7 @@ done
 echo "1..5"
 run "lanthornd.service is in order" verified lanthornd.service
 run "lanthorn-agent.service is in order" verified lanthorn-agent.service
-run "lanthornd.service is exposed by 2.2, no more" tight lanthornd.service 22
+run "lanthornd.service is exposed by 1.9, no more" tight lanthornd.service 19
 run "lanthorn-agent.service is exposed by 1.1, no more" tight lanthorn-agent.service 11
 run "users and folders are made, each folder for one user" users_and_folders
 exit $failed
