@@ -132,6 +132,10 @@ def its_children_are_too(stack):
     is_closed_in(hook, "hook", STEWARD_UID, filters=4)
     # A program of others is what exec made of it.
     is_closed_in(script, "plugin", STEWARD_UID, filters=2, dumpable=True)
+    if puppet.possible() and landlock():
+        refused(uacme, "uacme", ("EACCES", "open", f"{STATE['outside']}/file", O_WRONLY))
+        if not SANITIZED:
+            refused(uacme, "uacme", ("EACCES", "open", f"{stack.folder}/secret", 0))
     environment = pathlib.Path(f"/proc/{hook}/environ").read_text()
     check("LD_PRELOAD" not in environment and "LANTHORN" in environment, environment)
 
