@@ -11,6 +11,7 @@ int close_in(const char *state, const char *conf_path, struct err *e)
 	struct landlock *l = landlock_new();
 	struct sandbox s;
 	landlock_allow_system(l);
+	landlock_allow(l, "/etc", LANDLOCK_READ); /* resolv.conf may be replaced */
 	landlock_allow_beside(l, conf_path, LANDLOCK_READ);
 	landlock_allow(l, state, LANDLOCK_WRITE);
 	landlock_stay_alone(l);

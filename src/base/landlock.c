@@ -158,6 +158,21 @@ void landlock_allow_beside(struct landlock *l, const char *path, unsigned may)
 	landlock_allow(l, n ? folder : slash ? "/" : ".", may);
 }
 
+/* Often a link to where a DHCP client writes, now and then anew. Two folders have more than that.
+ */
+static void allow_resolver(struct landlock *l)
+{
+	char path[PATH_MAX];
+	if (!l || !realpath("/etc/resolv.conf", path))
+		return;
+	const char *slash = strrchr(path, '/');
+	size_t n = (size_t)(slash - path);
+	if (n == 4 && (memcmp(path, "/etc", n) == 0 || memcmp(path, "/tmp", n) == 0))
+		landlock_allow(l, path, LANDLOCK_READ);
+	else
+		landlock_allow_beside(l, path, LANDLOCK_READ);
+}
+
 void landlock_allow_system(struct landlock *l)
 {
 	static const char *const readable[] = {"/usr", "/lib", "/lib32", "/lib64", "/etc/hosts",
@@ -168,14 +183,11 @@ void landlock_allow_system(struct landlock *l)
 		"/run/systemd/resolve", "/proc", "/sys/devices/system/cpu"};
 	static const char *const devices[] = {
 		"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"};
-	char resolv[PATH_MAX];
 	for (size_t i = 0; i < sizeof(readable) / sizeof(*readable); i++)
 		landlock_allow(l, readable[i], LANDLOCK_READ);
 	for (size_t i = 0; i < sizeof(devices) / sizeof(*devices); i++)
 		landlock_allow(l, devices[i], LANDLOCK_DEVICE);
-	/* Often a link to where a DHCP client writes. */
-	if (l && realpath("/etc/resolv.conf", resolv))
-		landlock_allow_beside(l, resolv, LANDLOCK_READ);
+	allow_resolver(l);
 }
 
 void landlock_stay_alone(struct landlock *l)

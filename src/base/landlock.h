@@ -23,7 +23,8 @@ void landlock_free(struct landlock *l);
 void landlock_allow(struct landlock *l, const char *path, unsigned may);
 /* Allow the folder that `path` is in, so that it may be replaced by another file. */
 void landlock_allow_beside(struct landlock *l, const char *path, unsigned may);
-/* Read what any program needs: libraries, time zones, and how names are looked up. */
+/* Read what any program needs: libraries, time zones, and how names are looked up. Files in /etc that
+ * are replaced meanwhile are out of reach: a process that stays allows /etc itself. */
 void landlock_allow_system(struct landlock *l);
 
 /* No signals to processes outside, and no abstract sockets of theirs. */
