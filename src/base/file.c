@@ -162,6 +162,8 @@ int dir_make(const char *path, mode_t mode, struct err *e)
 		int rc = mkdir(dir, mode) < 0 ? -errno : 0;
 		if (rc == -EEXIST && stat(dir, &st) == 0)
 			rc = S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+		else if (rc == 0 && (rc = sync_dir_of(dir, e)) < 0)
+			return rc;
 		if (rc < 0)
 			return err_sys(e, rc, "cannot make folder %s", dir);
 		*p = was;
