@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,6 +51,7 @@ struct plan {
 	const struct run_opts *o;
 	int fds[3]; /* the child's 0, 1, 2 */
 	int failed; /* takes an errno when there is no exec */
+	pid_t parent;
 };
 
 /* ---- the child, between fork and exec: only async-signal-safe calls ---- */
@@ -89,6 +91,10 @@ __attribute__((noreturn)) static void be_child(const struct plan *p)
 	const struct run_opts *o = p->o;
 	int failed = lift(p->failed), fds[3];
 	setsid();
+	/* What outlives us would go on, and undo what the next of us mends at its start. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != p->parent)
+		_exit(126);
 	reset_signals();
 	for (int i = 0; i < 3; i++)
 		fds[i] = lift(p->fds[i]);
@@ -172,7 +178,7 @@ static int spawn(const struct run_opts *o, int outs[2])
 {
 	int failed[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
 	struct plan p = {
-		.o = o, .fds = {make_input(o), -1, -1}
+		.o = o, .fds = {make_input(o), -1, -1}, .parent = getpid()
         };
 	int rc = -1;
 	if (p.fds[0] >= 0 && pipe2(failed, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0)

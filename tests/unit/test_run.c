@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -268,6 +269,36 @@ static void on_done_quietly(void *ctx, const struct run_result *r)
 	++*(unsigned *)ctx;
 }
 
+/* Killed, we can end nobody; yet what runs must not go on behind the back of our successor. */
+static void children_die_with_the_process_that_ran_them(void **state)
+{
+	int report[2], pid = 0;
+	(void)state;
+	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+	pid_t runner = fork();
+	if (runner == 0) {
+		struct err e = {0};
+		struct loop *loop = NULL;
+		struct run *run = NULL;
+		const char *const argv[] = {"/bin/sleep", "60", NULL};
+		const struct run_opts o = {.argv = argv, .deadline_ms = 60000};
+		if (loop_new(&loop, &e) < 0 || run_start(&run, loop, &o, on_done, NULL, &e) < 0)
+			_exit(1);
+		pid = run_pid(run);
+		if (write(report[1], &pid, sizeof(pid)) < 0)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(report[0], &pid, sizeof(pid)), sizeof(pid));
+	assert_true(is_alive(pid));
+	kill(runner, SIGKILL);
+	assert_int_equal(waitpid(runner, NULL, 0), runner);
+	assert_true(dies(pid));
+	close(report[0]);
+	close(report[1]);
+}
+
 static void freeing_the_loop_ends_children(void **state)
 {
 	(void)state;
@@ -298,6 +329,7 @@ int main(void)
 		cmocka_unit_test(one_that_heeds_sigterm_ends_at_the_deadline),
 		cmocka_unit_test(what_the_leader_leaves_behind_is_killed),
 		cmocka_unit_test(run_kill_ends_it_and_is_told_once),
+		cmocka_unit_test(children_die_with_the_process_that_ran_them),
 		cmocka_unit_test(freeing_the_loop_ends_children),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
