@@ -2,11 +2,9 @@
 #include "device-agent/agent.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -243,22 +241,6 @@ static int watch_signals(struct agent *a, struct err *e)
 	return 0;
 }
 
-/* One agent a state folder. The lock ends with the process. */
-static int lock_state(const char *state, struct err *e)
-{
-	char path[CONF_PATH_MAX + 16];
-	snprintf(path, sizeof(path), "%s/lock", state);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 && errno == ENOENT)
-		return err_set(e, -ENOENT, NOT_ENROLLED); /* enrolling makes the folder */
-	if (fd < 0)
-		return err_sys(e, -errno, "cannot open %s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return fd;
-	close(fd);
-	return err_set(e, -EBUSY, "another lanthorn-agent runs on %s", state);
-}
-
 static int start(struct agent *a, struct err *e)
 {
 	struct identity id;
@@ -326,7 +308,9 @@ int agent_run(struct conf *c, const struct conf_source *from)
 	sandbox_harden(); /* the key is in memory */
 	signal(SIGPIPE, SIG_IGN);
 	log_setup(c->level, c->log_json);
-	int lock = lock_state(c->state, &e);
+	int lock = state_lock(c->state, &e);
+	if (lock == -ENOENT) /* enrolling makes the folder */
+		err_set(&e, lock, NOT_ENROLLED);
 	int rc = lock < 0 ? lock : close_in(c->state, from->path, &e);
 	if (rc == 0)
 		rc = start(&a, &e);

@@ -33,6 +33,8 @@ struct enrolment {
 	bool over;
 	int code; /* the exit code */
 	struct err err;
+	bool again;
+	int lock; /* of the state folder; below 0: not held */
 };
 
 static int read_stdin(struct buf *out, struct err *e)
@@ -83,12 +85,23 @@ static int become_owner(const char *state, struct err *e)
 	return err_sys(e, -errno, "cannot become the owner of %s", state);
 }
 
-/* A key that a crash left behind is the one that the token may be bound to: use it again. */
-static int prepare_key(struct enrolment *n)
+/* Two at once would make two keys, of which the token takes one. The agent that runs already may
+ * hold the folder while this one enrols anew: it never makes a key. */
+static int take_state(struct enrolment *n)
 {
 	int rc = become_owner(n->conf->state, &n->err);
 	if (rc == 0)
 		rc = dir_make(n->conf->state, 0700, &n->err);
+	if (rc < 0)
+		return rc;
+	n->lock = state_lock(n->conf->state, &n->err);
+	return n->lock >= 0 || (n->again && n->lock == -EBUSY) ? 0 : n->lock;
+}
+
+/* A key that a crash left behind is the one that the token may be bound to: use it again. */
+static int prepare_key(struct enrolment *n)
+{
+	int rc = take_state(n);
 	if (rc == 0)
 		rc = key_load(&n->key, n->conf->state, &n->err);
 	if (rc == -ENOENT) {
@@ -258,7 +271,7 @@ int enroll_run(const struct conf *c, const char *token_file, bool again)
 {
 	if (!again && is_enrolled(c))
 		return EXIT_REFUSED;
-	struct enrolment n = {.conf = c};
+	struct enrolment n = {.conf = c, .again = again, .lock = -1};
 	buf_init(&n.key, TLS_KEY_MAX);
 	buf_init(&n.csr, TLS_CERT_MAX);
 	identity_init(&n.id);
@@ -272,5 +285,7 @@ int enroll_run(const struct conf *c, const char *token_file, bool again)
 	buf_done_secret(&n.key);
 	buf_done(&n.csr);
 	identity_done(&n.id);
+	if (n.lock >= 0)
+		close(n.lock);
 	return code;
 }

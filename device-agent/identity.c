@@ -3,8 +3,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/str.h"
@@ -176,6 +179,22 @@ static int state_path(char out[CONF_PATH_MAX + 16], const char *state, const cha
 {
 	int n = snprintf(out, CONF_PATH_MAX + 16, "%s/%s", state, file);
 	return n < CONF_PATH_MAX + 16 ? 0 : -ENAMETOOLONG;
+}
+
+int state_lock(const char *state, struct err *e)
+{
+	char path[CONF_PATH_MAX + 16];
+	if (state_path(path, state, "lock") < 0)
+		return err_sys(e, -ENAMETOOLONG, "%s", state);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(e, -errno, "cannot open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		dir_sweep(state);
+		return fd;
+	}
+	close(fd);
+	return err_set(e, -EBUSY, "another lanthorn-agent runs on %s", state);
 }
 
 int identity_load(struct identity *id, const char *state, struct err *e)

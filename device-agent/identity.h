@@ -31,6 +31,10 @@ int identity_print(const struct identity *id, struct buf *out);
 /* `id` takes what `from` holds; `from` is empty afterwards. */
 void identity_move(struct identity *id, struct identity *from);
 
+/* Take the state folder for this process, until the descriptor that is returned is closed, and
+ * remove what a crash left half written there. -EBUSY: another process has it. */
+int state_lock(const char *state, struct err *e);
+
 /* The files of the state folder. -ENOENT: not enrolled. */
 int identity_load(struct identity *id, const char *state, struct err *e);
 /* In one durable step. */

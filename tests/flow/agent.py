@@ -281,7 +281,7 @@ def enrolment_makes_a_private_key_and_an_identity(bench):
     state = bench.state("tv")
     equal((state / "key").stat().st_mode & 0o777, 0o600, "mode of the key")
     equal(state.stat().st_mode & 0o777, 0o700, "mode of the folder")
-    equal(sorted(p.name for p in state.iterdir()), ["identity", "key"], "files")
+    equal(sorted(p.name for p in state.iterdir()), ["identity", "key", "lock"], "files")
     check("PRIVATE KEY" in (state / "key").read_text(), "no key")
     status = bench.status("tv")
     equal((status["code"], status["state"]), (3, "stopped"))

@@ -1,11 +1,14 @@
 /* The agent's pure parts: configuration, identity, short answers, back-off, renewal schedule. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -334,6 +337,35 @@ static void the_last_good_address_comes_first(void **state)
 	assert_string_equal(g.addrs[7], "10.1.0.12");
 }
 
+static void the_state_is_taken_once_and_swept(void **state)
+{
+	char dir[] = "/tmp/lanthorn-agent.XXXXXX", half[64], key[64], lock[64];
+	struct err e = {0};
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(half, sizeof(half), "%s/key.a1b2c3.tmp~", dir);
+	snprintf(key, sizeof(key), "%s/key", dir);
+	snprintf(lock, sizeof(lock), "%s/lock", dir);
+	close(open(half, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	close(open(key, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	int held = state_lock(dir, &e);
+	assert_true(held >= 0);
+	assert_int_equal(access(half, F_OK), -1);
+	assert_int_equal(access(key, F_OK), 0);
+	close(open(half, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	assert_int_equal(state_lock(dir, &e), -EBUSY); /* who holds it may be writing that */
+	assert_int_equal(access(half, F_OK), 0);
+	close(held);
+	held = state_lock(dir, &e);
+	assert_true(held >= 0);
+	close(held);
+	assert_int_equal(access(half, F_OK), -1);
+	unlink(key);
+	unlink(lock);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(state_lock(dir, &e), -ENOENT);
+}
+
 static void status_lines_become_json(void **state)
 {
 	struct buf out = BUF_INIT(1024);
@@ -365,6 +397,7 @@ int main(void)
 		cmocka_unit_test(the_gateways_time_never_goes_below_the_record),
 		cmocka_unit_test(renewal_is_due_with_a_third_left),
 		cmocka_unit_test(the_last_good_address_comes_first),
+		cmocka_unit_test(the_state_is_taken_once_and_swept),
 		cmocka_unit_test(status_lines_become_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
