@@ -7,12 +7,12 @@ import pathlib
 import random
 import re
 import signal
-import sqlite3
 import subprocess
 import threading
 import time
 
 import lib
+from killlab import alive, databases_are_whole, keys_and_certificates_match
 from lib import check, equal, wait_for
 from web import Browser, shown_names
 
@@ -47,14 +47,6 @@ class Bench(lib.Stack):
             except OSError:
                 continue
         return [pid for pid in found if alive(pid)]
-
-
-def alive(pid):
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def run_quietly(stack, *args):
@@ -129,17 +121,6 @@ def one_round(stack, number):
     return kind
 
 
-def whole(path):
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as db:
-        equal(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)], str(path))
-        equal(db.execute("PRAGMA foreign_key_check").fetchall(), [], str(path))
-
-
-def databases_are_whole(stack):
-    whole(stack.folder / "state/gate/gate.db")
-    whole(stack.folder / "state/steward/steward.db")
-
-
 def a_home_that_works(stack):
     print(f"SEED={SEED}", flush=True)
     for kind in ("gate", "steward"):
@@ -161,16 +142,6 @@ def thirty_deaths_are_survived(stack):
     print(f"# {len(killed)} deaths: " + ", ".join(
         f"{kind} {killed.count(kind)}" for kind in sorted(set(killed))), flush=True)
     check(len(killed) >= 10, f"only {len(killed)} rounds within their time")
-
-
-def keys_and_certificates_match(stack):
-    for pem in (stack.folder / "state/gate/certs").glob("*.pem"):
-        publics = [subprocess.run(["openssl", *kind, "-in", pem, "-noout", *how],
-                                  check=True, capture_output=True, timeout=20).stdout
-                   for kind, how in ((["x509"], ["-pubkey"]), (["pkey"], ["-pubout"]))]
-        public = subprocess.run(["openssl", "pkey", "-in", pem, "-pubout"], check=True,
-                                capture_output=True, timeout=20).stdout
-        equal(publics[0], public, f"public keys in {pem.name}")
 
 
 def what_was_promised_is_there(stack):
