@@ -363,8 +363,12 @@ static int prepare(struct obtain *o, struct err *e)
 		rc = dir_make(path, 0700, e);
 	if (rc || answer_again(o))
 		return rc;
+	/* A uacme that was killed leaves the second, which it then may not write again. */
 	snprintf(path, sizeof(path), "%s/order-cert.pem", o->dir);
 	rc = file_remove_durable(path, e);
+	snprintf(path, sizeof(path), "%s/order-cert.pem.tmp", o->dir);
+	if (!rc)
+		rc = file_remove_durable(path, e);
 	snprintf(path, sizeof(path), "%s/order.csr", o->dir);
 	if (!rc)
 		rc = file_write_durable(path, o->csr.data, o->csr.len, 0600, e);
