@@ -60,15 +60,15 @@ def half_files(folder):
 class Trace:
     """strace at work on one thread, on a process with its children, or on a program it starts."""
 
-    def __init__(self, home, pid=None, argv=None, follow=False, inject=None, stdin=None,
+    def __init__(self, home, name="trace", pid=None, argv=None, follow=False, inject=None, stdin=None,
                  calls=TRACED):
-        self.log = home.folder / "trace"
+        self.log = home.folder / name
         self.log.write_bytes(b"")
         self.starts = bool(argv)
         args = ["strace", "-y", "-s", "0", "-o", str(self.log), "-e", f"trace={calls}"]
         args += ["-e", "signal=KILL"] + (["-f"] if follow else []) + (inject or [])
         args += ["-p", str(pid)] if pid else [str(a) for a in argv]
-        self.out = open(home.folder / "trace.out", "w+b")
+        self.out = open(home.folder / f"{name}.out", "w+b")
         self.child = subprocess.Popen(args, stdout=self.out, stderr=self.out, cwd=home.folder,
                                       stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                                       env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
@@ -98,11 +98,13 @@ class Trace:
     def end_program(self):
         """The program that strace started, if it still runs."""
         for pid, _ in lib.children_of(self.child.pid) if self.starts else ():
-            os.kill(pid, signal.SIGTERM)
             try:
+                os.kill(pid, signal.SIGTERM)
                 self.child.wait(10)
             except subprocess.TimeoutExpired:
                 os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def stop(self):
         """Let go of the traced, which goes on."""
@@ -117,6 +119,44 @@ class Trace:
     def close(self):
         self.stop()
         self.out.close()
+
+
+class UacmeTrace(threading.Thread):
+    """strace at work on each uacme that the steward runs, and on nothing else below it."""
+    # The time to attach. What was to be loaded into uacme has been used up by the shell.
+    WAIT = ('#!/bin/sh\nsleep 0.4\nLD_PRELOAD={build}/lanthorn-uacme-ca.so exec uacme "$@"\n')
+
+    def __init__(self, home, **more):
+        super().__init__(daemon=True)
+        self.home, self.more, self.over = home, more, False
+        self.steward, self.traces, self.log = home.steward_pid(), {}, home.folder / "trace"
+        self.start()
+
+    def run(self):
+        while not self.over:
+            try:
+                for pid, line in lib.children_of(self.steward):
+                    if pid not in self.traces and line[1:2] == [str(self.home.slow_uacme)]:
+                        self.traces[pid] = Trace(self.home, f"trace-{pid}", pid, **self.more)
+            except (OSError, lib.Failure):
+                pass  # it has ended
+            time.sleep(0.02)
+
+    def killed(self):
+        return any(trace.killed() for trace in list(self.traces.values()))
+
+    def hit(self):
+        return any(trace.hit() for trace in list(self.traces.values()))
+
+    wait_hit, end_program = (lambda self: None), (lambda self: None)
+
+    def close(self):
+        self.over = True
+        self.join(15)
+        for trace in self.traces.values():
+            trace.close()
+        self.log.write_text("".join(t.log.read_text(errors="replace")
+                                    for t in self.traces.values()))
 
 
 def calls_of(log):
@@ -173,12 +213,15 @@ class Home(lib.Stack):
     def __init__(self, lab, folder, domain):
         # Not Stack's: the lab is another's.
         self.folder, self.lab, self.domain = folder, lab, domain
-        self.port = lib.free_port()
+        self.port, self.http_port = lib.free_port(), 0
         self.processes, self.devices, self.agents = [], {}, {}
         self.gateway, self.config, self.sections = None, "", {}
         self.expect_crashes, self.cut, self.published = set(), False, {}
         for name in ("state", "run", "agents"):
             (folder / name).mkdir(parents=True, mode=0o700)
+        self.slow_uacme = folder / "slow-uacme"
+        self.slow_uacme.write_text(UacmeTrace.WAIT.format(build=lib.BUILD))
+        self.slow_uacme.chmod(0o755)
 
     def start_home(self, more="", env=None):
         self.config = f"log:\n  level: info\n{more}"
