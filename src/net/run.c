@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +78,31 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Against a child gone wild. No limit on memory or processes: the one would stop interpreters that
+ * only reserve, the other counts all that runs under the user. */
+static int limit_resources(void)
+{
+	static const struct {
+		int what;
+		rlim_t most;
+	} limits[] = {
+		{RLIMIT_CORE, 0}, /* it may have read secrets */
+		{RLIMIT_FSIZE, RUN_FILE_MAX},
+		{RLIMIT_NOFILE, RUN_FILES_MAX},
+	};
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		struct rlimit l;
+		if (getrlimit(limits[i].what, &l) < 0)
+			return -1;
+		if (l.rlim_max > limits[i].most)
+			l.rlim_max = limits[i].most;
+		l.rlim_cur = l.rlim_max;
+		if (setrlimit(limits[i].what, &l) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* Lift a descriptor out of 0–3, where the four end up. */
 static int lift(int fd)
 {
@@ -106,7 +132,7 @@ __attribute__((noreturn)) static void be_child(const struct plan *p)
 		goto fail;
 	failed = 3;
 	close_from(4);
-	if (chdir(o->dir ? o->dir : "/") < 0)
+	if (limit_resources() < 0 || chdir(o->dir ? o->dir : "/") < 0)
 		goto fail;
 	execve(o->argv[0], (char *const *)o->argv, (char *const *)(o->env ? o->env : no_env));
 fail:;

@@ -11,6 +11,8 @@
 struct loop;
 struct run;
 
+#define RUN_FILE_MAX (64u << 20) /* bytes that a child may write to one file */
+#define RUN_FILES_MAX 256	 /* descriptors that it may open */
 #define RUN_OUTPUT_MAX 65536u /* of each output; the rest is read and dropped */
 
 struct run_result {
@@ -36,7 +38,8 @@ struct run_opts {
 };
 
 /* Start. The group gets SIGTERM at the deadline and SIGKILL 2 s later; when the leader exits, what is
- * left of the group is killed. Descriptors other than 0–2 are closed in the child. */
+ * left of the group is killed. Descriptors other than 0–2 are closed in the child, which dumps no
+ * core, has the limits above, and dies with the thread that started it. */
 int run_start(struct run **out, struct loop *loop, const struct run_opts *o, run_done_fn fn,
 	void *ctx, struct err *e);
 /* End it now (SIGKILL to the group). Idempotent until `fn` came. */

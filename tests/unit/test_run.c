@@ -173,6 +173,13 @@ static void descriptors_signals_and_session_are_fresh(void **state)
 	assert_string_equal(s->out, want);
 }
 
+static void a_child_gone_wild_has_limits(void **state)
+{
+	(void)state;
+	struct seen *s = shell("ulimit -c; ulimit -n; ulimit -f; ulimit -Hc", 10000);
+	assert_string_equal(s->out, "0\n256\n131072\n0\n"); /* files in blocks of 512 */
+}
+
 static void input_is_fed_and_ended(void **state)
 {
 	(void)state;
@@ -322,6 +329,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_is_not_there_is_told_at_once),
 		cmocka_unit_test(the_environment_is_cleared),
 		cmocka_unit_test(descriptors_signals_and_session_are_fresh),
+		cmocka_unit_test(a_child_gone_wild_has_limits),
 		cmocka_unit_test(input_is_fed_and_ended),
 		cmocka_unit_test(a_flood_is_read_and_cut),
 		cmocka_unit_test(the_end_of_a_flood_is_kept_on_request),
