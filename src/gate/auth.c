@@ -111,7 +111,10 @@ void auth_clear_cookie(struct ask *ask, const char *name)
 static void tell_loops(struct auth *a, const struct session *s, const struct user *u)
 {
 	struct session_row row = {
-		.user_id = s->user_id, .is_admin = u->is_admin, .expires_at = s->expires_at};
+		.user_id = s->user_id,
+		.is_admin = u->is_admin,
+		.created_at = s->created_at,
+		.expires_at = s->expires_at};
 	memcpy(row.hash, s->cookie_sha256, sizeof(row.hash));
 	str_copy(row.host, sizeof(row.host), s->host);
 	str_copy(row.user, sizeof(row.user), u->name);

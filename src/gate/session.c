@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/xalloc.h"
 #include "net/crypto.h"
@@ -60,13 +61,14 @@ void session_table_drop(struct session_table *t, const uint8_t hash[32])
 		session_free(s);
 }
 
-struct session *session_table_find(struct session_table *t, const char *cookie, const char *host,
-	int64_t now)
+struct session *session_table_find(
+	struct session_table *t, const char *cookie, const char *host, int64_t now)
 {
 	uint8_t hash[32];
 	sha256(hash, cookie, strlen(cookie));
 	struct session *s = map_get_n(t->rows, hash, sizeof(hash));
-	if (!s || strcmp(s->row.host, host) != 0 || s->row.expires_at <= now)
+	if (!s || strcmp(s->row.host, host) != 0 || s->row.expires_at <= now ||
+		s->row.created_at > now + CLOCK_SKEW_S)
 		return NULL;
 	return s;
 }

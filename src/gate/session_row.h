@@ -16,5 +16,5 @@ struct session_row {
 	char user[33];
 	int64_t user_id;
 	bool is_admin;
-	int64_t expires_at; /* Unix seconds */
+	int64_t created_at, expires_at; /* Unix seconds */
 };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sqlite3.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "store/db.h"
 
@@ -75,6 +76,9 @@ int invites_find(struct db *db, const uint8_t token_sha256[32], int64_t now, str
 		return rc;
 	if (out->used_at)
 		return err_set(e, -ESTALE, "this link was used already");
+	if (out->created_at > now + CLOCK_SKEW_S)
+		return err_set(e, -ESTALE,
+			"this link was made while the gateway's clock was wrong; ask for a new one");
 	if (out->expires_at <= now)
 		return err_set(e, -ESTALE, "this link has expired");
 	return 0;
@@ -138,8 +142,8 @@ int64_t invites_open_until(struct db *db, int64_t user_id, int64_t now)
 	int64_t until = 0;
 	if (db_query(db, NULL, &st,
 		    "SELECT max(expires_at) FROM invites WHERE user_id = ? AND used_at = 0"
-		    " AND expires_at > ?",
-		    "ii", user_id, now) < 0)
+		    " AND expires_at > ? AND created_at <= ?",
+		    "iii", user_id, now, now + CLOCK_SKEW_S) < 0)
 		return 0;
 	if (db_step(db, st, NULL) > 0)
 		until = db_int(st, 0);

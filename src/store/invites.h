@@ -22,7 +22,8 @@ struct invite {
 int invites_add(struct db *db, const uint8_t token_sha256[32], struct invite *i, struct err *e);
 /* Until when a person has a link that was not used; 0: there is none. */
 int64_t invites_open_until(struct db *db, int64_t user_id, int64_t now);
-/* What a link stands for. -ENOENT unknown, -ESTALE used or expired. */
+/* What a link stands for. -ENOENT unknown, -ESTALE used, expired, or made under a clock that ran
+ * ahead. */
 int invites_find(struct db *db, const uint8_t token_sha256[32], int64_t now, struct invite *out,
 	struct err *e);
 

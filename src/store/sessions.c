@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sqlite3.h>
 
+#include "base/clock.h"
 #include "store/db.h"
 
 #define COLUMNS                                                                                    \
@@ -70,8 +71,9 @@ int sessions_find(struct db *db, const uint8_t cookie_sha256[32], int64_t now, s
 {
 	sqlite3_stmt *st;
 	int rc = db_query(db, e, &st,
-		"SELECT " COLUMNS " FROM sessions WHERE cookie_sha256 = ? AND expires_at > ?", "bi",
-		cookie_sha256, (size_t)32, now);
+		"SELECT " COLUMNS " FROM sessions WHERE cookie_sha256 = ? AND expires_at > ?"
+		" AND created_at <= ?",
+		"bii", cookie_sha256, (size_t)32, now, now + CLOCK_SKEW_S);
 	return rc < 0 ? rc : db_one(db, st, &SESSION, out, e);
 }
 

@@ -25,7 +25,7 @@ struct session {
 
 /* Sets s->id. Above the cap the person's least recently seen session goes, with its children. */
 int sessions_add(struct db *db, struct session *s, struct err *e);
-/* -ENOENT also for an expired one. */
+/* -ENOENT also for an expired one, and for one made under a clock that ran ahead. */
 int sessions_find(struct db *db, const uint8_t cookie_sha256[32], int64_t now, struct session *out,
 	struct err *e);
 /* Of one person, or of all with user_id 0 (to fill the loops' replicas); newest seen first. */

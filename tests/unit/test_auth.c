@@ -366,7 +366,7 @@ static void a_removed_host_ends_its_sessions(void **state)
 
 static void find(const uint8_t hash[32], struct session *s)
 {
-	OK(&st, sessions_find(st.db, hash, 1, s, &st.e));
+	OK(&st, sessions_find(st.db, hash, clock_unix(), s, &st.e));
 }
 
 /* Make it `age` seconds old, with its expiry as it would be if it was used all the time. */

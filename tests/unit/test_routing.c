@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "gate/router.h"
 #include "gate/session.h"
 #include "gate/snapshot.h"
@@ -191,6 +192,18 @@ static void ending_a_session_tells_what_runs_under_it(void **state)
 	session_table_free(t);
 }
 
+static void a_session_of_a_clock_ahead_is_not_live(void **state)
+{
+	(void)state;
+	struct session_table *t = session_table_new();
+	struct session_row row = row_of("a", "tv.home.test", 99999);
+	row.created_at = 5000;
+	session_table_put(t, &row);
+	assert_null(session_table_find(t, "a", "tv.home.test", 4999 - CLOCK_SKEW_S));
+	assert_non_null(session_table_find(t, "a", "tv.home.test", 5000 - CLOCK_SKEW_S));
+	session_table_free(t);
+}
+
 static void a_sweep_ends_expired_sessions_and_no_other(void **state)
 {
 	(void)state;
@@ -221,6 +234,7 @@ int main(void)
 		cmocka_unit_test(a_link_needs_a_live_certificate_of_its_own_device),
 		cmocka_unit_test(a_session_opens_its_host_alone_until_it_expires),
 		cmocka_unit_test(ending_a_session_tells_what_runs_under_it),
+		cmocka_unit_test(a_session_of_a_clock_ahead_is_not_live),
 		cmocka_unit_test(a_sweep_ends_expired_sessions_and_no_other),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
 #include "store/invites.h"
 #include "store/sessions.h"
 #include "store/users.h"
@@ -216,6 +217,25 @@ static void children_end_with_their_parent(void **state)
 	assert_int_equal(sessions_remove(s->db, base.id, &s->e), -ENOENT);
 }
 
+static void what_a_clock_ahead_made_is_not_believed(void **state)
+{
+	struct store *s = *state;
+	struct session got, se = {.host = "home.example.com", .expires_at = 99999};
+	struct invite i = {.kind = INVITE_USER, .created_at = 5000, .expires_at = 99999};
+	se.user_id = i.user_id = make_user(s, "anna", true);
+	se.created_at = 5000;
+	OK(s, sessions_add(s->db, &se, &s->e));
+	OK(s, invites_add(s->db, se.cookie_sha256, &i, &s->e));
+	int64_t just = 5000 - CLOCK_SKEW_S;
+	OK(s, sessions_find(s->db, se.cookie_sha256, just, &got, &s->e));
+	OK(s, invites_find(s->db, se.cookie_sha256, just, &i, &s->e));
+	assert_true(invites_open_until(s->db, se.user_id, just) == 99999);
+	assert_int_equal(sessions_find(s->db, se.cookie_sha256, just - 1, &got, &s->e), -ENOENT);
+	assert_int_equal(invites_find(s->db, se.cookie_sha256, just - 1, &i, &s->e), -ESTALE);
+	assert_non_null(strstr(s->e.text, "clock"));
+	assert_true(invites_open_until(s->db, se.user_id, just - 1) == 0);
+}
+
 static void one_sign_out_elsewhere_keeps_this_one(void **state)
 {
 	struct store *s = *state;
@@ -298,6 +318,7 @@ int main(void)
 		GATE_TEST(the_setup_link_makes_one_admin),
 		GATE_TEST(the_newest_invitation_counts),
 		GATE_TEST(children_end_with_their_parent),
+		GATE_TEST(what_a_clock_ahead_made_is_not_believed),
 		GATE_TEST(one_sign_out_elsewhere_keeps_this_one),
 		GATE_TEST(the_oldest_session_makes_room),
 		GATE_TEST(a_disabled_person_has_no_session),
