@@ -124,7 +124,7 @@ class Trace:
 class UacmeTrace(threading.Thread):
     """strace at work on each uacme that the steward runs, and on nothing else below it."""
     # The time to attach. What was to be loaded into uacme has been used up by the shell.
-    WAIT = ('#!/bin/sh\nsleep 0.4\nLD_PRELOAD={build}/lanthorn-uacme-ca.so exec uacme "$@"\n')
+    WAIT = ('#!/bin/sh\nsleep 0.4\nLD_PRELOAD={build}/lanthorn-uacme.so exec uacme "$@"\n')
 
     def __init__(self, home, **more):
         super().__init__(daemon=True)
