@@ -66,6 +66,8 @@ class Target:
         self.sum["executions"] += int(executions[-1]) if executions else 0
         self.sum["edges"] = max([self.sum["edges"], *map(int, edges)])
         self.file.write_text(json.dumps(self.sum))
+        print(f"{self.name}: {self.sum['seconds']:.0f} s, {self.sum['executions']} executions",
+              flush=True)
 
 
 def table(targets):
