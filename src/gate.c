@@ -54,6 +54,11 @@ static void notify_session_drop(void *ctx, const uint8_t hash[32])
 	worker_post_session_drop(((struct gate *)ctx)->worker, hash);
 }
 
+static void notify_news(void *ctx, struct event_news *news)
+{
+	worker_post_news(((struct gate *)ctx)->worker, news);
+}
+
 static void notify_device_cut(void *ctx, const char *device)
 {
 	worker_post_device_cut(((struct gate *)ctx)->worker, device);
@@ -126,6 +131,7 @@ static int start_control(struct gate *g, const struct gate_opts *o, struct err *
 			   .snapshot = notify_snapshot,
 			   .session_put = notify_session_put,
 			   .session_drop = notify_session_drop,
+			   .news = notify_news,
 			   .device_cut = notify_device_cut}
         };
 	int rc = control_start(&g->control, &co, e);

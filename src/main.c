@@ -41,18 +41,18 @@ enum {
 };
 
 static const struct option options[] = {
-	{"config",       required_argument, NULL, 'c'},
-        {"help",          no_argument, NULL, 'h'},
-	{"foreground",              no_argument, NULL, 'f'},
-        {"check",no_argument, NULL, OPT_CHECK},
-	{"print-schema",           no_argument, NULL, OPT_SCHEMA},
-	{"print-openapi",   no_argument, NULL, OPT_OPENAPI},
-	{"libexec",          required_argument, NULL, OPT_LIBEXEC},
-	{"version",              no_argument, NULL, OPT_VERSION},
-        {"gate",          no_argument, NULL, OPT_GATE},
-	{"tls",     required_argument, NULL, OPT_TLS},
-        {"plain", required_argument, NULL, OPT_PLAIN},
-	{0         }
+	{"config", required_argument, NULL, 'c'},
+	{"help", no_argument, NULL, 'h'},
+	{"foreground", no_argument, NULL, 'f'},
+	{"check", no_argument, NULL, OPT_CHECK},
+	{"print-schema", no_argument, NULL, OPT_SCHEMA},
+	{"print-openapi", no_argument, NULL, OPT_OPENAPI},
+	{"libexec", required_argument, NULL, OPT_LIBEXEC},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{"gate", no_argument, NULL, OPT_GATE},
+	{"tls", required_argument, NULL, OPT_TLS},
+	{"plain", required_argument, NULL, OPT_PLAIN},
+	{0}
 };
 
 struct command {

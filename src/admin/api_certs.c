@@ -5,6 +5,7 @@
 #include "admin/api.h"
 #include "admin/control_in.h"
 #include "gate/certs.h"
+#include "gate/events.h"
 
 static const char *state_word(enum certs_state s)
 {
@@ -88,13 +89,14 @@ static void post_renew(struct api_call *q)
 	}
 	api_audit(q, "cert.renew", q->param[0], "ok");
 	control_turn(q->c);
+	control_tell(q->c, EVENT_CERTIFICATES | EVENT_DEVICES);
 	api_reply(q, 202, api_cert_json(q, q->param[0]));
 }
 
 const struct api_route api_certs_routes[] = {
-	{METHOD_GET,                 "certs", get_certs, API_ADMIN, "All public certificates", NULL,
-         &api_shape_certificates},
-	{METHOD_POST,                 "certs/{id}/renew", post_renew, API_ADMIN,
-         "Order a new one now, whatever the back-off", NULL, &api_shape_certificate},
+	{METHOD_GET, "certs", get_certs, API_ADMIN, "All public certificates", NULL,
+		&api_shape_certificates},
+	{METHOD_POST, "certs/{id}/renew", post_renew, API_ADMIN,
+		"Order a new one now, whatever the back-off", NULL, &api_shape_certificate},
 	{0}
 };

@@ -14,6 +14,7 @@
 #include "gate/auth.h"
 #include "gate/certs.h"
 #include "gate/enroll.h"
+#include "gate/events.h"
 #include "gate/names.h"
 #include "store/conf.h"
 #include "store/devices.h"
@@ -38,6 +39,7 @@ static void reply_token(struct api_call *q, int status, const struct device *d)
 		return;
 	}
 	api_audit(q, "device.pair", d->id, "ok");
+	control_tell_device(q->c, EVENT_DEVICES | EVENT_CERTIFICATES, d->id);
 	char host[330];
 	snprintf(host, sizeof(host), "%s.%s", d->id, q->c->conf->domain);
 	json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:s,s:I,s:o}", "name", d->id, "title",
@@ -149,6 +151,7 @@ static void patch_device(struct api_call *q)
 		return;
 	}
 	api_audit(q, "device.title", d.id, "ok");
+	control_tell_device(q->c, EVENT_DEVICES, d.id);
 	api_reply(q, 200, api_device_json(q, d.id));
 }
 
@@ -161,6 +164,7 @@ static void delete_device(struct api_call *q)
 	char host[254];
 	if (!find_device(q, &d))
 		return;
+	control_tell_device(c, EVENT_DEVICES | EVENT_CERTIFICATES | EVENT_PEOPLE, d.id);
 	int rc = devices_remove(c->db, d.id, q->now.unix_s, &e);
 	if (rc < 0) {
 		api_fail_err(q, rc, &e);
@@ -179,35 +183,35 @@ static void delete_device(struct api_call *q)
 
 static const struct api_field new_fields[] = {
 	{.name = "name",
-         .type = JSON_STRING,
-         .required = true,
-         .help = "one word of letters, digits and hyphens: the host's first label"},
+		.type = JSON_STRING,
+		.required = true,
+		.help = "one word of letters, digits and hyphens: the host's first label"},
 	{.name = "title",
-         .type = JSON_STRING,
-         .required = false,
-         .help = "what people see; at most 64 bytes"},
-	{0	       }
+		.type = JSON_STRING,
+		.required = false,
+		.help = "what people see; at most 64 bytes"},
+	{0}
 };
 
 static const struct api_field title_fields[] = {
 	{.name = "title",
-         .type = JSON_STRING,
-         .required = true,
-         .help = "what people see; at most 64 bytes, \"\" for the name"},
+		.type = JSON_STRING,
+		.required = true,
+		.help = "what people see; at most 64 bytes, \"\" for the name"},
 	{0}
 };
 
 const struct api_route api_devices_routes[] = {
-	{METHOD_GET,			    "devices", get_devices, API_ADMIN, "All devices, paired and configured", NULL,
-         &api_shape_devices},
-	{METHOD_POST,			  "devices", post_device, API_ADMIN, "Add a device; answers its pairing token",
-         new_fields, &api_shape_pairing},
+	{METHOD_GET, "devices", get_devices, API_ADMIN, "All devices, paired and configured", NULL,
+		&api_shape_devices},
+	{METHOD_POST, "devices", post_device, API_ADMIN, "Add a device; answers its pairing token",
+		new_fields, &api_shape_pairing},
 	{METHOD_PATCH, "devices/{name}", patch_device, API_ADMIN, "Give a device another title",
-         title_fields, &api_shape_device},
-	{METHOD_DELETE,                    "devices/{name}", delete_device, API_ADMIN,
-         "Remove a device: its links end at once, its certificate never works again", NULL,
-         &api_shape_removed},
-	{METHOD_POST,			   "devices/{name}/pair", post_pair, API_ADMIN,
-         "A new pairing token; the one before stops working", NULL, &api_shape_pairing},
-	{0			 }
+		title_fields, &api_shape_device},
+	{METHOD_DELETE, "devices/{name}", delete_device, API_ADMIN,
+		"Remove a device: its links end at once, its certificate never works again", NULL,
+		&api_shape_removed},
+	{METHOD_POST, "devices/{name}/pair", post_pair, API_ADMIN,
+		"A new pairing token; the one before stops working", NULL, &api_shape_pairing},
+	{0}
 };

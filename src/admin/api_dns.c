@@ -78,20 +78,20 @@ static void put_secret(struct api_call *q)
 
 static const struct api_field secret_fields[] = {
 	{.name = "value",
-         .type = JSON_STRING,
-         .required = true,
-         .help = "the secret; it is written and never shown again"},
+		.type = JSON_STRING,
+		.required = true,
+		.help = "the secret; it is written and never shown again"},
 	{0}
 };
 
 const struct api_route api_dns_routes[] = {
-	{METHOD_GET,		       "dns/test", get_test, API_ADMIN, "How the last test of DNS went", NULL,
-         &api_shape_dns_test},
-	{METHOD_POST,			"dns/test", post_test, API_ADMIN,
-         "Set a test record, wait until every name server shows it, remove it", NULL,
-         &api_shape_dns_test},
+	{METHOD_GET, "dns/test", get_test, API_ADMIN, "How the last test of DNS went", NULL,
+		&api_shape_dns_test},
+	{METHOD_POST, "dns/test", post_test, API_ADMIN,
+		"Set a test record, wait until every name server shows it, remove it", NULL,
+		&api_shape_dns_test},
 	{METHOD_PUT, "dns/secrets/{name}", put_secret, API_LOCAL,
-         "Keep a secret where only the certificate process reads it", secret_fields,
-         &api_shape_nothing},
-	{0	     }
+		"Keep a secret where only the certificate process reads it", secret_fields,
+		&api_shape_nothing},
+	{0}
 };

@@ -198,7 +198,7 @@ static void get_openapi(struct api_call *q)
 }
 
 const struct api_route api_docs_routes[] = {
-	{METHOD_GET,   "openapi.json", get_openapi, API_USER, "This description", NULL,
-         &api_shape_document},
+	{METHOD_GET, "openapi.json", get_openapi, API_USER, "This description", NULL,
+		&api_shape_document},
 	{0}
 };

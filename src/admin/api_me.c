@@ -102,27 +102,36 @@ static void post_password(struct api_call *q)
 						 .ctx = a});
 }
 
+/* A browser's stream is begun on the loop, before anything is asked here. */
+static void get_events(struct api_call *q)
+{
+	api_fail(q, 406, "stream", "a stream of events is for the gateway's own pages",
+		"Ask for what you need instead");
+}
+
 static const struct api_field password_fields[] = {
-	{.name = "old",     .type = JSON_STRING, .required = true, .help = "the present one"},
+	{.name = "old", .type = JSON_STRING, .required = true, .help = "the present one"},
 	{.name = "new",
-         .type = JSON_STRING,
-         .required = true,
-         .help = "8 to 256 characters, not the name"},
-	{0		}
+		.type = JSON_STRING,
+		.required = true,
+		.help = "8 to 256 characters, not the name"},
+	{0}
 };
 
 const struct api_route api_me_routes[] = {
-	{METHOD_GET,			  "me", get_me, API_USER, "Who is signed in", NULL, &api_shape_me},
-	{METHOD_GET,			     "launcher", get_launcher, API_USER, "The devices open to whoever asks", NULL,
-         &api_shape_launcher},
-	{METHOD_GET,                 "me/sessions", get_sessions, API_USER, "Where one is signed in", NULL,
-         &api_shape_sessions},
-	{METHOD_DELETE,                      "me/sessions/{id}", delete_session, API_USER, "End one of one's sessions",
-         NULL, &api_shape_nothing},
-	{METHOD_POST,			  "me/sign-out", post_sign_out, API_USER,
-         "End all of one's sessions but this one", NULL, &api_shape_nothing},
-	{METHOD_POST,		       "me/password", post_password, API_USER,
-         "Change one's password; all other sessions end", password_fields,
-         &api_shape_nothing},
+	{METHOD_GET, "me", get_me, API_USER, "Who is signed in", NULL, &api_shape_me},
+	{METHOD_GET, "launcher", get_launcher, API_USER, "The devices open to whoever asks", NULL,
+		&api_shape_launcher},
+	{METHOD_GET, "events", get_events, API_USER, "What has changed, as server-sent events",
+		NULL, &api_shape_event},
+	{METHOD_GET, "me/sessions", get_sessions, API_USER, "Where one is signed in", NULL,
+		&api_shape_sessions},
+	{METHOD_DELETE, "me/sessions/{id}", delete_session, API_USER,
+		"End one of one's sessions", NULL, &api_shape_nothing},
+	{METHOD_POST, "me/sign-out", post_sign_out, API_USER,
+		"End all of one's sessions but this one", NULL, &api_shape_nothing},
+	{METHOD_POST, "me/password", post_password, API_USER,
+		"Change one's password; all other sessions end", password_fields,
+		&api_shape_nothing},
 	{0}
 };

@@ -95,9 +95,9 @@ static void delete_session(struct api_call *q)
 }
 
 const struct api_route api_sessions_routes[] = {
-	{METHOD_GET,                    "users/{name}/sessions", get_sessions, API_ADMIN,
-         "Where a person is signed in", NULL, &api_shape_sessions},
-	{METHOD_DELETE,                 "users/{name}/sessions/{id}", delete_session, API_ADMIN,
-         "End one of a person's sessions", NULL, &api_shape_nothing},
+	{METHOD_GET, "users/{name}/sessions", get_sessions, API_ADMIN,
+		"Where a person is signed in", NULL, &api_shape_sessions},
+	{METHOD_DELETE, "users/{name}/sessions/{id}", delete_session, API_ADMIN,
+		"End one of a person's sessions", NULL, &api_shape_nothing},
 	{0}
 };

@@ -124,11 +124,11 @@ static void get_logs(struct api_call *q)
 }
 
 const struct api_route api_status_routes[] = {
-	{METHOD_GET,               "status", get_status, API_ADMIN, "How everything stands", NULL,
-         &api_shape_status},
-	{METHOD_POST,              "reload", post_reload, API_ADMIN, "Read gateway.yaml again", NULL,
-         &api_shape_reload},
+	{METHOD_GET, "status", get_status, API_ADMIN, "How everything stands", NULL,
+		&api_shape_status},
+	{METHOD_POST, "reload", post_reload, API_ADMIN, "Read gateway.yaml again", NULL,
+		&api_shape_reload},
 	{METHOD_GET, "logs", get_logs, API_ADMIN, "The last log lines (?lines=N, up to 1000)", NULL,
-         &api_shape_logs},
-	{0       }
+		&api_shape_logs},
+	{0}
 };

@@ -84,6 +84,8 @@ static void reply_link(struct api_call *q, int status, const struct user *u)
 		api_fail_err(q, rc, &e);
 		return;
 	}
+	if (u)
+		control_tell_person(q->c, u->id);
 	api_audit(q, u ? "user.invite" : "setup", u ? u->name : "first admin", "ok");
 	json_t *o =
 		json_pack("{s:s,s:I}", "link", link.url, "expires", (json_int_t)link.expires_at);
@@ -156,6 +158,7 @@ static void delete_user(struct api_call *q)
 	struct err e = {0};
 	if (!api_find_user(q, &u))
 		return;
+	control_tell_person(q->c, u.id);
 	int rc = auth_remove_user(q->c->auth, u.id, &e);
 	api_audit(q, "user.remove", u.name, rc == 0 ? "ok" : e.text);
 	if (rc < 0)
@@ -206,6 +209,7 @@ static void put_grant(struct api_call *q)
 		api_fail_err(q, rc, &e);
 		return;
 	}
+	control_tell_person(q->c, u.id);
 	api_audit(q, "user.grant", q->param[1], u.name);
 	api_reply(q, 200, user_json(q, &u));
 }
@@ -221,6 +225,7 @@ static void delete_grant(struct api_call *q)
 		api_fail_err(q, rc, &e);
 		return;
 	}
+	control_tell_person(q->c, u.id);
 	if (!u.is_admin)
 		auth_end_user(q->c->auth, u.id); /* what is open on that host ends with it */
 	api_audit(q, "user.revoke", q->param[1], u.name);
@@ -255,6 +260,7 @@ static void post_token(struct api_call *q)
 		api_fail_err(q, rc, &e);
 		return;
 	}
+	control_tell_person(q->c, u.id);
 	api_audit(q, "user.token", q->param[1], u.name);
 	api_reply(q, 201, json_pack("{s:s,s:s}", "host", host, "token", token));
 	wipe(token, sizeof(token));
@@ -262,57 +268,57 @@ static void post_token(struct api_call *q)
 
 static const struct api_field change_fields[] = {
 	{.name = "display",
-         .type = JSON_STRING,
-         .required = false,
-         .help = "how they are called on pages"},
+		.type = JSON_STRING,
+		.required = false,
+		.help = "how they are called on pages"},
 	{.name = "admin",
-         .type = JSON_TRUE,
-         .required = false,
-         .help = "false: they are signed out"},
+		.type = JSON_TRUE,
+		.required = false,
+		.help = "false: they are signed out"},
 	{.name = "disabled",
-         .type = JSON_TRUE,
-         .required = false,
-         .help = "true: they are signed out and cannot sign in"},
+		.type = JSON_TRUE,
+		.required = false,
+		.help = "true: they are signed out and cannot sign in"},
 	{0}
 };
 
 static const struct api_field user_fields[] = {
 	{.name = "name",
-         .type = JSON_STRING,
-         .required = true,
-         .help = "what they sign in with: a-z, 0-9, dot, hyphen, underscore"},
+		.type = JSON_STRING,
+		.required = true,
+		.help = "what they sign in with: a-z, 0-9, dot, hyphen, underscore"},
 	{.name = "display",
-         .type = JSON_STRING,
-         .required = false,
-         .help = "how they are called on pages"},
+		.type = JSON_STRING,
+		.required = false,
+		.help = "how they are called on pages"},
 	{.name = "admin",
-         .type = JSON_TRUE,
-         .required = false,
-         .help = "true: reaches all devices and looks after the gateway"},
+		.type = JSON_TRUE,
+		.required = false,
+		.help = "true: reaches all devices and looks after the gateway"},
 	{0}
 };
 
 const struct api_route api_users_routes[] = {
-	{METHOD_POST,			      "setup", post_setup, API_LOCAL, "A one-time link for the first admin", NULL,
-         &api_shape_link},
-	{METHOD_GET,			      "users", get_users, API_ADMIN, "Everybody who may sign in", NULL,
-         &api_shape_users},
-	{METHOD_POST,   "users", post_user, API_ADMIN, "Add a person; answers with their link",
-         user_fields, &api_shape_invite},
-	{METHOD_PATCH,			  "users/{name}", patch_user, API_ADMIN,
-         "Change a person's rights or display name", change_fields, &api_shape_user},
-	{METHOD_DELETE,			       "users/{name}", delete_user, API_ADMIN, "Remove a person", NULL,
-         &api_shape_nothing},
-	{METHOD_POST,			       "users/{name}/invite", post_invite, API_ADMIN,
-         "A new one-time link to set a password", NULL, &api_shape_invite},
-	{METHOD_POST,             "users/{name}/sign-out", post_sign_out, API_ADMIN,
-         "End all of a person's sessions", NULL, &api_shape_nothing},
-	{METHOD_PUT,			 "users/{name}/devices/{device}", put_grant, API_ADMIN,
-         "Open a device to a person", NULL, &api_shape_user},
-	{METHOD_DELETE,			      "users/{name}/devices/{device}", delete_grant, API_ADMIN,
-         "Close a device to a person; their sessions end", NULL, &api_shape_user},
-	{METHOD_POST,			       "users/{name}/devices/{device}/token", post_token, API_LOCAL,
-         "A token with which a script reaches a device as this person, for a year", NULL,
-         &api_shape_token},
+	{METHOD_POST, "setup", post_setup, API_LOCAL, "A one-time link for the first admin", NULL,
+		&api_shape_link},
+	{METHOD_GET, "users", get_users, API_ADMIN, "Everybody who may sign in", NULL,
+		&api_shape_users},
+	{METHOD_POST, "users", post_user, API_ADMIN, "Add a person; answers with their link",
+		user_fields, &api_shape_invite},
+	{METHOD_PATCH, "users/{name}", patch_user, API_ADMIN,
+		"Change a person's rights or display name", change_fields, &api_shape_user},
+	{METHOD_DELETE, "users/{name}", delete_user, API_ADMIN, "Remove a person", NULL,
+		&api_shape_nothing},
+	{METHOD_POST, "users/{name}/invite", post_invite, API_ADMIN,
+		"A new one-time link to set a password", NULL, &api_shape_invite},
+	{METHOD_POST, "users/{name}/sign-out", post_sign_out, API_ADMIN,
+		"End all of a person's sessions", NULL, &api_shape_nothing},
+	{METHOD_PUT, "users/{name}/devices/{device}", put_grant, API_ADMIN,
+		"Open a device to a person", NULL, &api_shape_user},
+	{METHOD_DELETE, "users/{name}/devices/{device}", delete_grant, API_ADMIN,
+		"Close a device to a person; their sessions end", NULL, &api_shape_user},
+	{METHOD_POST, "users/{name}/devices/{device}/token", post_token, API_LOCAL,
+		"A token with which a script reaches a device as this person, for a year", NULL,
+		&api_shape_token},
 	{0}
 };

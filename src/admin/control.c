@@ -20,6 +20,7 @@
 #include "gate/ca.h"
 #include "gate/certs.h"
 #include "gate/enroll.h"
+#include "gate/events.h"
 #include "gate/names.h"
 #include "gate/snapshot.h"
 #include "net/msgpipe.h"
@@ -88,8 +89,10 @@ void control_turn(struct control *c)
 {
 	struct certs_time now;
 	control_now(c, &now);
-	if (now.believable != c->believed)
+	if (now.believable != c->believed) {
 		control_put_snapshot(c, !c->running);
+		control_tell(c, EVENT_STATUS);
+	}
 	uint64_t in = certs_tick(c->certs, &now);
 	if (names_push(c->names) && in > 2000)
 		in = 2000;
@@ -164,6 +167,8 @@ static void on_message(void *ctx, const struct procmsg *m, const struct err *e)
 	}
 	c->steward_heard_at = clock_unix();
 	control_now(c, &now);
+	if (m->type == PROCMSG_CHAIN || m->class != STATE_LOG)
+		control_tell(c, EVENT_CERTIFICATES | EVENT_DEVICES | EVENT_STATUS);
 	if (m->type == PROCMSG_STATE)
 		on_state(c, m, &now);
 	else if (m->type == PROCMSG_CHAIN && !certs_message(c->certs, m, &now))
@@ -175,6 +180,7 @@ static void on_steward_gone(void *ctx)
 {
 	struct control *c = ctx;
 	log_error(AREA, "the pipe to the steward is closed");
+	control_tell(c, EVENT_STATUS);
 	msgpipe_close(c->steward);
 	c->steward = NULL;
 }
@@ -182,19 +188,27 @@ static void on_steward_gone(void *ctx)
 static void on_changed(void *ctx)
 {
 	control_put_snapshot(ctx, false);
+	control_tell(ctx, EVENT_CERTIFICATES | EVENT_DEVICES | EVENT_LAUNCHER);
 }
 
 static void on_enrolled(void *ctx, const char *device, bool replaced)
 {
 	struct control *c = ctx;
 	control_put_snapshot(c, false);
+	control_tell_device(c, EVENT_DEVICES, device);
 	if (replaced)
 		c->notify.device_cut(c->notify.ctx, device);
+}
+
+static void on_person(void *ctx, int64_t user_id)
+{
+	control_tell_person(ctx, user_id);
 }
 
 static void on_addresses(void *ctx)
 {
 	control_follow(ctx);
+	control_tell(ctx, EVENT_STATUS);
 }
 
 /* ---- start ---- */
@@ -240,8 +254,12 @@ static int open_policy(struct control *c, struct err *e)
 	c->enroll = enroll_new(
 		&(struct enroll_opts){.db = c->db, .ca = c->ca, .changed = on_enrolled, .ctx = c});
 	return auth_new(&c->auth,
-		&(struct auth_opts){
-			.loop = c->loop, .db = c->db, .conf = c->conf, .notify = c->notify},
+		&(struct auth_opts){.loop = c->loop,
+			.db = c->db,
+			.conf = c->conf,
+			.notify = c->notify,
+			.person = on_person,
+			.ctx = c},
 		e);
 }
 
@@ -414,6 +432,7 @@ static void note_links(struct control *c, const struct word *w)
 	}
 	if ((l->n == 0) != (w->links == 0)) {
 		l->since = now;
+		control_tell_device(c, EVENT_DEVICES, w->device);
 		log_info(AREA, w->links ? "device online" : "device offline", "device", w->device,
 			"peer", w->peer);
 	}

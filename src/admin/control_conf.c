@@ -14,6 +14,7 @@
 #include "gate/auth.h"
 #include "gate/certs.h"
 #include "gate/enroll.h"
+#include "gate/events.h"
 #include "gate/names.h"
 #include "gate/snapshot.h"
 #include "net/msgpipe.h"
@@ -375,6 +376,7 @@ int control_load_conf(struct control *c, bool knows, char *words)
 	control_follow(c);
 	cut_gone(c, old);
 	conf_unref(old);
+	control_tell(c, EVENT_ALL);
 	log_info(AREA, "configuration loaded", "restart_needed_for", words[0] ? words : NULL);
 	return 0;
 }

@@ -112,6 +112,15 @@ void control_put_snapshot(struct control *c, bool first);
  * restart, separated by spaces. */
 int control_load_conf(struct control *c, bool knows, char *words);
 
+/* ---- control_news.c: EVENT_… of gate/events ---- */
+
+/* Admins, and everybody where it is about persons. */
+void control_tell(struct control *c, unsigned what);
+/* Admins, and those to whom the device is open: their launcher. */
+void control_tell_device(struct control *c, unsigned what, const char *device);
+/* Admins, and this person: their account, sessions and launcher. */
+void control_tell_person(struct control *c, int64_t user_id);
+
 /* ---- control_desk.c ---- */
 
 void control_on_ask(void *ctx, struct ask *a);

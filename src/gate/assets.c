@@ -11,7 +11,7 @@
 #include "http/exchange.h"
 
 #define PIECE 16384u
-#define HIGH_WATER 65536u
+#define HIGH_WATER 65536u /* above it, and only then, on_writable comes */
 
 struct sending {
 	const unsigned char *data;
@@ -72,7 +72,7 @@ static void send_on(struct exchange *x)
 {
 	struct sending *s = x->ctx;
 	size_t queued = 0;
-	while (s->sent < s->len && queued < HIGH_WATER) {
+	while (s->sent < s->len && queued <= HIGH_WATER) {
 		size_t n = s->len - s->sent < PIECE ? s->len - s->sent : PIECE;
 		queued = exchange_write(x, s->data + s->sent, n);
 		s->sent += n;

@@ -146,6 +146,12 @@ static int64_t expiry(struct auth *a, const struct session *s, int64_t now)
 	return idle < whole ? idle : whole;
 }
 
+static void tell_person(struct auth *a, int64_t user_id)
+{
+	if (a->o.person)
+		a->o.person(a->o.ctx, user_id);
+}
+
 int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struct err *e)
 {
 	char cookie[BASE64_LEN(32)], line[256];
@@ -167,6 +173,7 @@ int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struc
 			cookie, (long long)(a->o.conf->sessions.lifetime_ms / 1000));
 		msg_add(head_of(ask), "set-cookie", line);
 		tell_loops(a, s, &u);
+		tell_person(a, u.id);
 	}
 	wipe(cookie, sizeof(cookie));
 	wipe(line, sizeof(line));
@@ -186,8 +193,10 @@ static void drop_from_loops(struct auth *a, int64_t user_id,
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (match(&list[i], arg))
-			a->o.notify.session_drop(a->o.notify.ctx, list[i].cookie_sha256);
+		if (!match(&list[i], arg))
+			continue;
+		a->o.notify.session_drop(a->o.notify.ctx, list[i].cookie_sha256);
+		tell_person(a, list[i].user_id);
 	}
 	free_secret(list, n * sizeof(*list));
 }
@@ -268,6 +277,7 @@ int auth_update_user(struct auth *a, const struct user *u, struct err *e)
 			tell_loops(a, &list[i], u);
 	}
 	free_secret(list, n * sizeof(*list));
+	tell_person(a, u->id);
 	if (less)
 		rc = sessions_remove_user(a->o.db, u->id, 0, e);
 	return rc < 0 ? rc : 0;

@@ -21,6 +21,9 @@ struct auth_opts {
 	struct db *db;           /* kept */
 	const struct conf *conf; /* auth takes a reference of its own */
 	struct notify notify;
+	/* A person's sessions, rights or password changed; may be NULL. */
+	void (*person)(void *ctx, int64_t user_id);
+	void *ctx;
 };
 
 /* Also tells the loops of every session that is still valid, before it returns. */

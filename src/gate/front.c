@@ -5,10 +5,12 @@
 
 #include "base/buf.h"
 #include "gate/assets.h"
+#include "gate/events.h"
 #include "gate/html.h"
 #include "http/exchange.h"
 
 #define TO_MAX 512u
+#define EVENTS_PATH "/api/v1/events" /* without a session it is the API that says why not */
 
 /* Addresses of the one page; "/" at the end: with whatever follows. */
 static const char *const pages[] = {"/", "/account", "/add", "/certificates", "/devices",
@@ -57,14 +59,18 @@ static void send_to_sign_in(struct exchange *x)
 	buf_done(&url);
 }
 
-bool front_answer(struct exchange *x, struct session *s)
+bool front_answer(struct event_table *events, struct exchange *x, struct session *s)
 {
 	const char *target = msg_target(x->req);
 	enum method m = msg_method(x->req);
 	if (m != METHOD_GET && m != METHOD_HEAD)
 		return false;
 	const struct asset *a = assets_find(assets_bundle, target);
-	if (is_page(target) && s)
+	bool stream = strncmp(target, EVENTS_PATH, strlen(EVENTS_PATH)) == 0 &&
+		      strchr("?", target[strlen(EVENTS_PATH)]);
+	if (stream && s && m == METHOD_GET)
+		event_open(events, x, s);
+	else if (is_page(target) && s)
 		send_page(x);
 	else if (is_page(target))
 		send_to_sign_in(x);

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+struct event_news;
 struct session_row;
 struct snapshot;
 
@@ -15,4 +16,6 @@ struct notify {
 	void (*session_drop)(void *ctx, const uint8_t hash[32]);
 	/* The device was removed: end its links and its exchanges now, forget its link tickets. */
 	void (*device_cut)(void *ctx, const char *device);
+	/* Something changed that pages show. Takes `news` (heap). */
+	void (*news)(void *ctx, struct event_news *news);
 };

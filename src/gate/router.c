@@ -1,5 +1,5 @@
-/* See router.h. The order of the checks is the security of the house: nothing is asked of a device or
- * of the control thread before host, certificate and guard agreed. */
+/* See router.h. The order of the checks is the security of the house: nothing is asked of a device
+ * or of the control thread before host, certificate and guard agreed. */
 #include "gate/router.h"
 
 #include <errno.h>
@@ -122,8 +122,7 @@ static int64_t last_there(const struct router *r, const struct route *route, uin
 
 /* Who waits for a device that has just gone sees it soon; for one long gone a page need not ask all
  * the time. */
-static void say_away(
-	struct exchange *x, const struct route *route, uint64_t away_ms, int64_t since)
+static void say_away(struct exchange *x, const struct route *route, uint64_t away_ms, int64_t since)
 {
 	struct page_error e = {.status = 503,
 		.device = route->device,
@@ -194,7 +193,7 @@ static void to_device(struct router *r, struct exchange *x, struct route *route,
 
 static void to_base(struct router *r, struct exchange *x, struct route *route, struct session *s)
 {
-	if (!front_answer(x, s ? s : session_of(r, x, route->host)))
+	if (!front_answer(r->events, x, s ? s : session_of(r, x, route->host)))
 		ask_exchange(x, ASK_BASE, route->host, r->desk, NULL);
 }
 
@@ -252,7 +251,8 @@ void router_plain(struct router *r, struct exchange *x)
 	}
 	struct buf url = BUF_INIT(65536);
 	struct msg *head = msg_new_response(301);
-	int rc = buf_printf(&url, "https://%s%s%s", route->host, snapshot_port_suffix(r->snap), target);
+	int rc = buf_printf(
+		&url, "https://%s%s%s", route->host, snapshot_port_suffix(r->snap), target);
 	if (rc == 0)
 		rc = msg_add(head, "location", buf_str(&url));
 	exchange_reply(x, rc == 0 ? 301 : 400, head, NULL, "");

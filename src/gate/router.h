@@ -7,6 +7,7 @@
 #include "http/exchange.h"
 
 struct ask_desk;
+struct event_table;
 struct link_table;
 struct session_table;
 struct snapshot;
@@ -17,6 +18,7 @@ struct router {
 	struct session_table *sessions;
 	struct link_table *links;
 	struct upstream_table *upstreams;
+	struct event_table *events;
 	const struct ask_desk *desk;
 	uint64_t idle_ms, tunnel_idle_ms;
 	/* A session was used; told at most every five minutes each. */
@@ -26,8 +28,8 @@ struct router {
 
 /* Answer a browser's request (an exchange over TLS in the browser role). */
 void router_browser(struct router *r, struct exchange *x);
-/* Answer what comes on plain port 80: a redirect to https for hosts we know, 421 for others. Sets no
- * cookie, asks nobody. */
+/* Answer what comes on plain port 80: a redirect to https for hosts we know, 421 for others. Sets
+ * no cookie, asks nobody. */
 void router_plain(struct router *r, struct exchange *x);
 
 /* Pure: the host of an authority, lower case, without port; 0 or -EINVAL. `out`: 254 bytes. */

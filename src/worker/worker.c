@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/xalloc.h"
+#include "gate/events.h"
 #include "gate/link.h"
 #include "gate/session.h"
 #include "gate/snapshot.h"
@@ -58,6 +59,7 @@ struct worker *worker_new(const struct worker_opts *o)
 		.idle_ms = o->conf->limits.upstream_idle_ms};
 	w->router = (struct router){.snap = snapshot_slot_get(o->slot),
 		.sessions = session_table_new(),
+		.events = event_table_new(o->loop),
 		.links = link_table_new(o->loop, o->on_links, o->ctx),
 		.upstreams = upstream_table_new(&u),
 		.idle_ms = o->conf->limits.idle_timeout_ms,
@@ -137,6 +139,7 @@ void worker_drain(struct worker *w, uint64_t ms, void (*done)(void *ctx), void *
 	w->drained_ctx = ctx;
 	timer_init(&w->drain, w->o.loop, on_drain_deadline);
 	timer_arm(&w->drain, w->n_conns ? ms + 500 : 0);
+	event_end_all(w->router.events);
 	conns_drain(w, ms);
 }
 
@@ -151,6 +154,7 @@ void worker_free(struct worker *w)
 	link_table_free(w->router.links);
 	upstream_table_free(w->router.upstreams);
 	session_table_free(w->router.sessions);
+	event_table_free(w->router.events);
 	map_free(w->peers, free);
 	snapshot_unref(w->router.snap);
 	tls_server_unref(w->o.tls);
@@ -164,6 +168,7 @@ struct post {
 	struct job job;
 	struct worker *worker;
 	struct snapshot *snap;
+	struct event_news *news;
 	struct session_row row;
 	char device[64];
 };
@@ -186,6 +191,7 @@ static void free_post(struct job *job)
 {
 	struct post *p = container_of(job, struct post, job);
 	snapshot_unref(p->snap);
+	free(p->news);
 	free_secret(p, sizeof(*p));
 }
 
@@ -231,6 +237,20 @@ void worker_post_session_drop(struct worker *w, const uint8_t hash[32])
 {
 	struct post *p = post_new(w, run_session_drop, free_post);
 	memcpy(p->row.hash, hash, sizeof(p->row.hash));
+	post_send(p);
+}
+
+static void run_news(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	event_tell(p->worker->router.events, p->news);
+	free_post(job);
+}
+
+void worker_post_news(struct worker *w, struct event_news *news)
+{
+	struct post *p = post_new(w, run_news, free_post);
+	p->news = news;
 	post_send(p);
 }
 

@@ -1,5 +1,5 @@
-/* What runs on one loop: listeners, connections, the loop's copies of snapshot and sessions, links and
- * upstreams. Made and used on its loop's thread, but for what says otherwise. */
+/* What runs on one loop: listeners, connections, the loop's copies of snapshot and sessions, links
+ * and upstreams. Made and used on its loop's thread, but for what says otherwise. */
 #pragma once
 
 #include <stdint.h>
@@ -9,6 +9,7 @@
 
 struct ask_desk;
 struct conf;
+struct event_news;
 struct loop;
 struct snapshot;
 struct snapshot_slot;
@@ -19,8 +20,8 @@ struct worker;
 struct worker_opts {
 	struct loop *loop;
 	struct snapshot_slot *slot;
-	struct tls_server *tls;	      /* ref'd */
-	const struct conf *conf;      /* ref'd */
+	struct tls_server *tls;  /* ref'd */
+	const struct conf *conf; /* ref'd */
 	/* Told to the control thread; called on the loop. */
 	void (*on_links)(void *ctx, const char *device, unsigned links, const char *peer);
 	void (*on_touched)(void *ctx, const uint8_t hash[32]);
@@ -28,8 +29,8 @@ struct worker_opts {
 };
 
 struct worker *worker_new(const struct worker_opts *o);
-/* Where questions go; kept. Before the first listener. (The control thread that owns the desk tells its
- * workers of sessions while it starts, so they come first.) */
+/* Where questions go; kept. Before the first listener. (The control thread that owns the desk tells
+ * its workers of sessions while it starts, so they come first.) */
 void worker_set_desk(struct worker *w, const struct ask_desk *desk);
 /* Accept TLS (browsers, links, agents), plain HTTP (redirects) or the API's Unix socket from a
  * listening descriptor. Takes `fd`. */
@@ -45,4 +46,5 @@ void worker_free(struct worker *w);
 void worker_post_snapshot(struct worker *w, struct snapshot *s); /* takes `s` */
 void worker_post_session_put(struct worker *w, const struct session_row *row);
 void worker_post_session_drop(struct worker *w, const uint8_t hash[32]);
+void worker_post_news(struct worker *w, struct event_news *news); /* takes `news` */
 void worker_post_device_cut(struct worker *w, const char *device);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/str.h"
+#include "gate/events.h"
 #include "store/conf.h"
 
 /* ---- what a worker would be told ---- */
@@ -43,6 +44,17 @@ static void on_cut(void *ctx, const char *device)
 	pthread_mutex_lock(l->lock);
 	str_copy(l->cut, sizeof(l->cut), device);
 	pthread_mutex_unlock(l->lock);
+}
+
+static void on_news(void *ctx, struct event_news *news)
+{
+	struct admin_lab *l = ctx;
+	pthread_mutex_lock(l->lock);
+	l->news |= news->what;
+	if (news->what & EVENT_OF_PERSON)
+		l->concerned = news->everybody ? -1 : (int)news->n_users;
+	pthread_mutex_unlock(l->lock);
+	free(news);
 }
 
 /* ---- life ---- */
@@ -96,7 +108,7 @@ void admin_start(struct admin_lab *l)
 		.conf_path = path,
 		.steward_fd = pair[0],
 		.slot = l->slot,
-		.notify = {l, on_snapshot, on_session_put, on_session_drop, on_cut}
+		.notify = {l, on_snapshot, on_session_put, on_session_drop, on_cut, on_news}
         };
 	if (control_start(&l->c, &o, &e) < 0)
 		fail_msg("control_start: %s", e.text);

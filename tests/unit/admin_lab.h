@@ -24,7 +24,9 @@ struct admin_lab {
 	pthread_mutex_t *lock;
 	/* What the loops were told. */
 	unsigned snapshots, drops;
-	char cut[64]; /* the last device that was cut */
+	char cut[64];  /* the last device that was cut */
+	unsigned news; /* EVENT_… that were told */
+	int concerned; /* how many people the last news for persons named; -1: everybody */
 	/* What the steward was told, and how it answers orders. */
 	enum lab_fault fault;
 	int64_t life_s;

@@ -2,6 +2,7 @@
 #include "api_rig.h"
 
 #include "admin/api.h"
+#include "gate/events.h"
 
 /* Ask as somebody and check the status; decref what comes. */
 static json_t *as(struct admin_lab *l, const char *cookie, const char *method, const char *target,
@@ -186,6 +187,50 @@ static void an_invitation_is_listed_until_it_is_used(void **state)
 	done(o);
 }
 
+/* What changed is told by words, and only to whom it concerns. */
+static void changes_are_told_to_whom_they_concern(void **state)
+{
+	struct admin_lab *l = *state;
+	static const struct {
+		const char *method, *target, *body;
+		unsigned what;
+		int concerned;
+	} rows[] = {
+		{"POST", "/api/v1/devices", "{\"name\":\"tv\"}",
+		EVENT_DEVICES | EVENT_LAUNCHER | EVENT_CERTIFICATES, 0},
+		{"PUT", "/api/v1/users/user/devices/tv", NULL, EVENT_PEOPLE | EVENT_OF_PERSON, 1},
+		{"PATCH", "/api/v1/devices/tv", "{\"title\":\"TV\"}",
+		EVENT_DEVICES | EVENT_LAUNCHER, 1},
+		{"POST", "/api/v1/users", "{\"name\":\"ada\"}", EVENT_PEOPLE | EVENT_OF_PERSON, 1},
+		{"PATCH", "/api/v1/users/ada", "{\"admin\":true}", EVENT_PEOPLE | EVENT_OF_PERSON,
+		1},
+		{"DELETE", "/api/v1/users/ada", NULL, EVENT_PEOPLE | EVENT_OF_PERSON, 1},
+		{"DELETE", "/api/v1/devices/tv", NULL,
+		EVENT_DEVICES | EVENT_LAUNCHER | EVENT_CERTIFICATES | EVENT_PEOPLE, -1},
+		{"POST", "/api/v1/reload", NULL, EVENT_ALL, -1},
+	};
+	admin_say_started(l);
+	admin_serve(l, 300);
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		int created = strcmp(rows[i].method, "POST") == 0 && rows[i].body;
+		l->news = 0;
+		l->concerned = -2;
+		done(admin_api(
+			l, rows[i].method, rows[i].target, rows[i].body, created ? 201 : 200));
+		if ((l->news & rows[i].what) != rows[i].what || l->concerned != rows[i].concerned)
+			fail_msg("row %u: %x, %d people", i, l->news, l->concerned);
+	}
+	l->news = 0;
+	done(admin_api(l, "POST", "/api/v1/devices", "{\"name\":\"tv\"}", 201));
+	control_links_changed(l->c, "tv", 1, "192.168.7.30");
+	done(admin_api(l, "GET", "/api/v1/me", NULL, 200));
+	assert_true(l->news & EVENT_DEVICES);
+	l->news = 0;
+	control_links_changed(l->c, "tv", 2, "192.168.7.30"); /* no other state */
+	done(admin_api(l, "GET", "/api/v1/me", NULL, 200));
+	assert_int_equal(l->news & (EVENT_LAUNCHER | EVENT_STATUS), 0);
+}
+
 /* A password of the rig is no hash, so that none is the right one until a link made one. */
 static void a_wrong_password_changes_nothing_and_is_limited(void **state)
 {
@@ -218,6 +263,7 @@ int main(void)
 		T(rights_change_but_the_last_admin_stays),
 		T(sessions_are_listed_and_ended_by_their_owner_or_an_admin),
 		T(an_invitation_is_listed_until_it_is_used),
+		T(changes_are_told_to_whom_they_concern),
 		T(a_wrong_password_changes_nothing_and_is_limited),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

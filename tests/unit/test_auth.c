@@ -151,14 +151,14 @@ static void sign_in_leads_back_to_the_page_that_asked(void **state)
 {
 	(void)state;
 	static const char *const rows[][2] = {
-		{"/devices/tv?x=1",       "/devices/tv?x=1"},
-                {"/",                     "/"              },
-                {"//evil.example",        "/"              },
-		{"/\\evil.example",       "/"              },
-                {"https://evil.example/", "/"              },
-                {"/a%20b",                "/"              },
-		{"",		      "/"              }
-        };
+		{"/devices/tv?x=1", "/devices/tv?x=1"},
+		{"/", "/"},
+		{"//evil.example", "/"},
+		{"/\\evil.example", "/"},
+		{"https://evil.example/", "/"},
+		{"/a%20b", "/"},
+		{"", "/"}
+	};
 	char cookie[256], form[200];
 	struct answer a;
 	sign_up(cookie);
@@ -482,12 +482,12 @@ static void unknown_pages_stay_the_callers(void **state)
 		enum ask_kind kind;
 		const char *method, *target;
 	} rows[] = {
-		{ASK_BASE,   "GET",    "/nothing"     },
-		{ASK_BASE,   "DELETE", "/signin"      },
-		{ASK_BASE,   "GET",    "/signout"     },
-		{ASK_DEVICE, "GET",    "/signin"      },
-		{ASK_DEVICE, "POST",   "/.lanthorn/cb"},
-		{ASK_BASE,   "GET",    "/.lanthorn/cb"},
+		{ASK_BASE, "GET", "/nothing"},
+		{ASK_BASE, "DELETE", "/signin"},
+		{ASK_BASE, "GET", "/signout"},
+		{ASK_DEVICE, "GET", "/signin"},
+		{ASK_DEVICE, "POST", "/.lanthorn/cb"},
+		{ASK_BASE, "GET", "/.lanthorn/cb"},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct ask_lab *x = ask_lab_new(&(struct ask_question){
