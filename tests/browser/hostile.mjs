@@ -35,14 +35,15 @@ async function watch(page) {
 
 context.on('response', (answer) => {
 	const url = new URL(answer.url());
-	answers.set(`${url.origin} ${url.searchParams.get('attack')}`, answer.status());
+	if (url.searchParams.has('attack'))
+		answers.set(`${url.origin} ${url.searchParams.get('attack')}`, answer.status());
 });
 
-// All attacks on one origin; those that need a click get one each.
-async function attackAll(target, path) {
+// All attacks on one origin, by the page that `from` serves; those that need a click get one each.
+async function attackAll(target, path, from = guest) {
 	const page = await context.newPage();
 	await watch(page);
-	await page.goto(`${guest}/?${new URLSearchParams({ target, path })}`);
+	await page.goto(`${from}/?${new URLSearchParams({ target, path })}`);
 	await page.click('#all');
 	await page.waitForSelector('body[data-done]', { timeout: 60000 });
 	for (const name of await page.evaluate(() => Object.keys(clicks))) {
@@ -111,6 +112,8 @@ const page = await setUp();
 const unguarded = `http://127.0.0.1:${stack.services.guest}`;
 await attackAll(unguarded, '/api/state');
 await attackAll(guest, '/api/state');
+await attackAll(tv, '/api/state', unguarded);
+const elsewhere = new Map([...answers].filter(([key]) => key.startsWith(tv)));
 const atSibling = await attackAll(tv, '/api/state');
 const atGateway = await attackAll(stack.base, '/signout');
 const hostile = await context.newPage();
@@ -141,6 +144,12 @@ const tests = [
 		equal(arrived('tv', name).length, 0, 'requests that reached the sibling');
 		return how(tv, name, seen);
 	}]),
+	['a web page of elsewhere reaches nothing either', async () => {
+		const wrong = [...elsewhere].filter(([, status]) => status !== 403);
+		equal(wrong.join(' '), '', 'answers other than 403');
+		check(elsewhere.size > 40, `${elsewhere.size} answers were seen`);
+		return `${elsewhere.size} times the gateway answered 403`;
+	}],
 	...atGateway.map(([name, seen]) => [`on the gateway: ${name} is refused`, async () => {
 		check(!(answers.get(`${stack.base} ${name}`) < 400), how(stack.base, name, seen));
 		return how(stack.base, name, seen);

@@ -92,6 +92,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                           ("Retry-After", self.server.proxy.retry_after)],
                     b"<html>The service is down for maintenance or had an internal error.</html>")
 
+    def on_words(self, _):
+        """What a shell, a terminal or a browser might take for its own language."""
+        at = self.server.proxy.folder
+        self.problem(400, "malformed", f"$(touch {at}/one) `touch {at}/two` ; touch {at}/three\n"
+                     "\x1b[31m</p><script>alert(1)</script>")
+
     def on_reset(self, _):
         raw = self.connection
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

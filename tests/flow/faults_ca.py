@@ -16,7 +16,8 @@ sys.path.insert(0, str(lib.TOP / "tests/fakes"))
 from faultproxy import FLOOD_BYTES, FaultProxy  # noqa: E402
 
 # A host a fault, since one host may be asked for only once a minute.
-HOSTS = ["limit", "busy", "plain", "down", "reset", "circle", "flood", "foreign", "garbage", "hang"]
+HOSTS = ["limit", "busy", "plain", "down", "reset", "circle", "flood", "foreign", "garbage", "hang",
+         "words"]
 ORDERED = {}
 
 
@@ -176,6 +177,15 @@ def a_hanging_authority_is_ended(stack):
     wait_for("no proof left", lambda: not stack.txt())
 
 
+def hostile_words_are_shown_and_never_obeyed(stack):
+    stack.proxy.folder = stack.folder
+    stack.proxy.orders["words"] = "words"
+    stack.order("words")
+    fails(stack, "words", "ca", r"\$\(touch ")
+    made = [name for name in ("one", "two", "three") if (stack.folder / name).exists()]
+    equal(made, [], "files that the words made")
+
+
 def read(path):
     try:
         return path.read_bytes()
@@ -213,5 +223,6 @@ lib.run([
     a_reset_connection_is_told,
     an_authority_that_is_down_is_told,
     a_hanging_authority_is_ended,
+    hostile_words_are_shown_and_never_obeyed,
     all_recover_by_a_word,
 ], Bench)

@@ -39,6 +39,7 @@ class Peer:
 
     def __init__(self, stack, version, own=None):
         self.stack = stack
+        self.source = "127.0.0.1"
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.check_hostname = False
         self.context.verify_mode = ssl.CERT_NONE
@@ -50,7 +51,8 @@ class Peer:
         """(still open, session, resumed) half a second after the handshake, or why it failed."""
         # The bytes of the link's ALPN are no text, which the public call insists on.
         self.context._set_alpn_protocols(alpn)  # pylint: disable=protected-access
-        raw = socket.create_connection(("127.0.0.1", self.stack.port), 10)
+        raw = socket.create_connection(("127.0.0.1", self.stack.port), 10,
+                                       (self.source, 0))
         try:
             tls = self.context.wrap_socket(raw, server_hostname=name, session=session)
         except (OSError, ssl.SSLError) as error:
