@@ -75,7 +75,14 @@ void api_end_session(struct api_call *q, int64_t user_id, unsigned i)
 			NULL);
 		return;
 	}
-	auth_end_session(q->c->auth, (int64_t)id);
+	struct err e = {0};
+	if (auth_end_session(q->c->auth, (int64_t)id, &e) < 0) {
+		api_audit(q, "session.end", q->param[i], "not stored");
+		api_fail(q, 507, "disk_full",
+			"the session has ended, but that could not be written down",
+			"Make room on the gateway's disk before it is restarted");
+		return;
+	}
 	api_audit(q, "session.end", q->param[i], "ok");
 	api_reply(q, 200, json_object());
 }

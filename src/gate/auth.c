@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "gate/ask.h"
@@ -24,6 +25,7 @@
 #include "store/sessions.h"
 
 #define SWEEP_MS 3600000u
+#define AGAIN_MS 2000u
 #define TOUCH_EVERY_S 300
 #define TOKEN_AGENT "script token"
 #define TOKEN_LIFE_S (365 * 86400)
@@ -225,11 +227,50 @@ static void say_failed(int rc, const struct err *e)
 		log_error("gate/auth", "cannot end sessions", "why", e->text);
 }
 
-void auth_end_session(struct auth *a, int64_t id)
+/* Remember the ended family; the copy of the id is what on_again() removes. */
+static void refuse_ended(struct auth *a, int64_t id)
 {
-	struct err e;
+	struct session *list = NULL;
+	size_t n = 0;
+	if (sessions_list(a->o.db, 0, &list, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_family(&list[i], &id))
+			continue;
+		int64_t *copy = xcalloc(1, sizeof(*copy));
+		*copy = list[i].id;
+		free(map_put_n(a->ended, list[i].cookie_sha256, 32, copy));
+	}
+	free_secret(list, n * sizeof(*list));
+	timer_arm(&a->again, AGAIN_MS);
+}
+
+static void on_again(struct timer *t)
+{
+	struct auth *a = container_of(t, struct auth, again);
+	size_t pos = 0;
+	bool all = true;
+	for (const int64_t *id; (id = map_next(a->ended, &pos, NULL));) {
+		int rc = sessions_remove(a->o.db, *id, NULL);
+		all &= rc >= 0 || rc == -ENOENT; /* its base session took it along */
+	}
+	if (!all) {
+		timer_arm(&a->again, AGAIN_MS);
+		return;
+	}
+	map_free(a->ended, free);
+	a->ended = map_new();
+	log_info("gate/auth", "sessions that had ended are out of the database");
+}
+
+int auth_end_session(struct auth *a, int64_t id, struct err *e)
+{
 	drop_from_loops(a, 0, is_family, &id);
-	say_failed(sessions_remove(a->o.db, id, &e), &e);
+	int rc = sessions_remove(a->o.db, id, e);
+	say_failed(rc, e);
+	if (rc < 0 && rc != -ENOENT)
+		refuse_ended(a, id);
+	return rc;
 }
 
 void auth_host_removed(struct auth *a, const char *host)
@@ -306,7 +347,9 @@ int auth_session_of(struct auth *a, const struct ask *ask, struct session *s, st
 		return -EACCES;
 	sha256(hash, secret, strlen(secret));
 	free_secret_str(secret);
-	int rc = sessions_find(a->o.db, hash, clock_unix(), s, &e);
+	int rc = map_get_n(a->ended, hash, sizeof(hash)) ? -EACCES : 0;
+	if (rc == 0)
+		rc = sessions_find(a->o.db, hash, clock_unix(), s, &e);
 	if (rc == 0 && strcmp(s->host, ask->host) != 0)
 		rc = -EACCES;
 	if (rc == 0)
@@ -334,7 +377,7 @@ void auth_touched(struct auth *a, const uint8_t hash[32])
 	struct user u;
 	struct err e;
 	int64_t now = clock_unix();
-	if (sessions_find(a->o.db, hash, now, &s, &e) < 0 ||
+	if (map_get_n(a->ended, hash, 32) || sessions_find(a->o.db, hash, now, &s, &e) < 0 ||
 		users_get(a->o.db, s.user_id, &u, &e) < 0)
 		return;
 	if (strcmp(s.agent, TOKEN_AGENT) != 0)
@@ -466,6 +509,8 @@ int auth_new(struct auth **out, const struct auth_opts *o, struct err *e)
 	list_init(&a->works);
 	list_init(&a->changes);
 	timer_init(&a->sweep, o->loop, on_sweep);
+	timer_init(&a->again, o->loop, on_again);
+	a->ended = map_new();
 	a->codes = codes_new();
 	a->by_pair = limit_new(&(struct limit_opts){5, 300000, 4096});
 	a->by_addr = limit_new(&(struct limit_opts){20, 900000, 4096});
@@ -488,6 +533,8 @@ void auth_free(struct auth *a)
 	if (!a)
 		return;
 	timer_cancel(&a->sweep);
+	timer_cancel(&a->again);
+	map_free(a->ended, free);
 	hasher_stop(a->hasher);
 	auth_drop_works(a);
 	auth_drop_changes(a);

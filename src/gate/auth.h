@@ -47,8 +47,10 @@ void auth_host_removed(struct auth *a, const char *host);
 void auth_end_user(struct auth *a, int64_t user_id);
 /* Remove a person and all their sessions; what users_remove() refuses leaves these as they are. */
 int auth_remove_user(struct auth *a, int64_t user_id, struct err *e);
-/* End a base session and its children, in the store and on the loops. */
-void auth_end_session(struct auth *a, int64_t id);
+/* End a base session and its children, in the store and on the loops. When the store cannot be
+ * written they are refused all the same, and it is tried again; yet a restart before that would
+ * bring them back, so whoever asked has to be told. */
+int auth_end_session(struct auth *a, int64_t id, struct err *e);
 /* Their sessions but the base session `keep` and what belongs to it. */
 void auth_end_others(struct auth *a, int64_t user_id, int64_t keep);
 /* Write display, is_admin and disabled. Who loses rights is signed out. What users_update() refuses

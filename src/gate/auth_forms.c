@@ -178,7 +178,7 @@ static void accept_signin(struct work *w, const struct user *u, const struct aut
 	struct err e;
 	limit_clear(a->by_pair, k->pair);
 	if (auth_session_of(a, w->ask, &old, &was) == 0)
-		auth_end_session(a, old.id); /* rotate */
+		auth_end_session(a, old.id, &e); /* rotate */
 	str_copy(s.host, sizeof(s.host), auth_domain(a));
 	make_known(w, u->id);
 	int rc = auth_begin_session(a, w->ask, &s, &e);
@@ -260,12 +260,21 @@ void auth_signout_form(struct auth *a, struct ask *ask)
 {
 	struct session s;
 	struct user u;
-	if (auth_session_of(a, ask, &s, &u) == 0) {
-		auth_end_session(a, s.id);
-		auth_audit(a, u.name, "sign-out", ask->peer, "ok");
-	}
+	static const struct auth_words not_kept = {"Signed out, but not for good yet",
+		"This browser is signed out. The gateway could not write that down, because its disk "
+		"is full or cannot be written: restarted before there is room, it would take the old "
+		"session for a live one. Please tell whoever looks after this home.",
+		"/"};
+	struct err e;
+	bool is_there = auth_session_of(a, ask, &s, &u) == 0;
+	int rc = is_there ? auth_end_session(a, s.id, &e) : 0;
+	if (is_there)
+		auth_audit(a, u.name, "sign-out", ask->peer, rc < 0 ? "not stored" : "ok");
 	auth_clear_cookie(ask, SESSION_COOKIE);
-	ask_redirect(ask, 303, "/signin");
+	if (rc < 0)
+		auth_page_plain(a, ask, 503, &not_kept);
+	else
+		ask_redirect(ask, 303, "/signin");
 }
 
 /* ---- one-time links ---- */

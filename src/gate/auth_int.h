@@ -14,6 +14,7 @@
 struct ask;
 struct codes;
 struct limit;
+struct map;
 struct session;
 
 struct auth {
@@ -26,6 +27,9 @@ struct auth {
 	struct list works;   /* forms whose password is being hashed */
 	struct list changes; /* passwords being changed */
 	struct timer sweep;
+	/* Sessions that ended and that the disk does not let go, by hash: refused until it does. */
+	struct map *ended;
+	struct timer again;
 };
 
 /* Where a sign-in wants to end; from the query or the form, checked. */

@@ -498,11 +498,31 @@ static void unknown_pages_stay_the_callers(void **state)
 	}
 }
 
+static void a_sign_out_that_is_not_stored_is_told_and_holds(void **state)
+{
+	(void)state;
+	char cookie[256];
+	struct answer a;
+	sign_up(cookie);
+	OK(&st, db_run(st.db, &st.e,
+			"CREATE TEMP TRIGGER full BEFORE DELETE ON sessions"
+			" BEGIN SELECT RAISE(FAIL, 'full'); END",
+			""));
+	ask_base("POST", "/signout", "", cookie, &a);
+	assert_int_equal(a.status, 503);
+	assert_string_equal(a.cleared, SESSION_COOKIE "=");
+	assert_false(is_in(cookie));
+	OK(&st, db_run(st.db, &st.e, "DROP TRIGGER full", ""));
+	ask_base("POST", "/signout", "", cookie, &a);
+	assert_int_equal(a.status, 303);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		AUTH_TEST(a_setup_link_works_once_and_makes_an_administrator),
 		AUTH_TEST(two_at_once_on_one_link_make_one_administrator),
+		AUTH_TEST(a_sign_out_that_is_not_stored_is_told_and_holds),
 		AUTH_TEST(expired_and_invented_links_are_refused),
 		AUTH_TEST(a_new_password_ends_what_was_open),
 		AUTH_TEST(the_password_is_not_the_name_whatever_the_form_says),
