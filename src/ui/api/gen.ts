@@ -115,6 +115,18 @@ export interface paths {
 			responses: { "2XX": { content: { "application/json": components["schemas"]["Launcher"]; } }; };
 		};
 	};
+	"/events": {
+		/** What has changed, as server-sent events */
+		get: {
+			responses: {
+				"2XX": {
+					content: {
+						"text/event-stream": components["schemas"]["Event"];
+					};
+				};
+			};
+		};
+	};
 	"/me/sessions": {
 		/** Where one is signed in */
 		get: {
@@ -418,6 +430,9 @@ export interface components {
 			since: number | null;
 			/** @enum {string} */
 			certificate: "own" | "shared" | "none";
+		};
+		Event: {
+			what: ("certificates" | "devices" | "launcher" | "me" | "people" | "status")[];
 		};
 		Sessions: {
 			sessions: components["schemas"]["Session"][];
