@@ -34,7 +34,8 @@ package() { # TARGET
 installed() {
 	make -s -C "$build" install DESTDIR="$folder/built" prefix=/usr >"$folder/make" 2>&1 ||
 		{ tail "$folder/make" && return 1; }
-	package install-lanthorn && package install-lanthorn-agent || return 1
+	package install-lanthorn && [ ! -e "$root/usr/libexec/lanthorn/lanthorn-dns" ] &&
+		package install-lanthorn-dns && package install-lanthorn-agent || return 1
 	for file in usr/sbin/lanthornd usr/bin/lanthornctl usr/bin/lanthorn-agent \
 		etc/init.d/lanthorn etc/init.d/lanthorn-agent usr/libexec/lanthorn/lanthorn-steward \
 		usr/libexec/lanthorn/lanthorn-hook usr/libexec/lanthorn/lanthorn-dns; do
@@ -46,12 +47,21 @@ described() {
 	version=$(sed -n 's/^AC_INIT(\[lanthorn\], \[\(.*\)\])/\1/p' "$top/configure.ac")
 	package show-source | grep -q "^lanthorn $version lanthorn-$version.tar.xz MIT .*--libexecdir" ||
 		return 1
-	for word in +uacme +libuv +libopenssl +libnghttp2 +libyaml +libsqlite3 +jansson +libcurl +libqrencode \
+	for word in +lanthorn-dns +uacme +libuv +libopenssl +libnghttp2 +libyaml +libsqlite3 +jansson +libcurl +libqrencode \
 		lanthorn-acme:lanthorn-acme; do
 		package show-lanthorn | grep -qF -e "$word" || { echo "no $word" && return 1; }
 	done
 	package show-lanthorn-agent | grep -q '|+libopenssl|lanthorn-agent:lanthorn-agent|' &&
-		package show-scripts | grep -v -e --- | busybox ash -n
+		package show-scripts | grep -v -e --- | busybox ash -n || return 1
+	# What an upgrade of a package keeps is what sysupgrade keeps, and the state is in it.
+	for file in /etc/config/lanthorn /etc/lanthorn/ /etc/config/lanthorn-agent /etc/lanthorn-agent/; do
+		case " $(package show-conffiles | tr '\n' ' ') " in
+		*" $file "*) ;;
+		*) echo "$file is not kept" && return 1 ;;
+		esac
+	done
+	same "/etc/lanthorn/ /etc/lanthorn-agent/" "$(cat "$root/lib/upgrade/keep.d/lanthorn" \
+		"$root/lib/upgrade/keep.d/lanthorn-agent" | tr '\n' ' ' | sed 's/ $//')"
 }
 fed() {
 	version=$(sed -n 's/^PKG_VERSION:=//p' "$top/packaging/openwrt/lanthorn/Makefile")
@@ -245,6 +255,14 @@ what_was_there_stays() {
 	service start && service stop &&
 		same "mine.example.net home.example.com" "$(uci get 'dhcp.@dnsmasq[0].rebind_domain')"
 }
+# What the package's own script does, as opkg calls it.
+prerm() { # PKG_UPGRADE
+	package show-prerm | sed 's|/etc/init.d/lanthorn release|echo released|' >"$folder/prerm"
+	router env IPKG_INSTROOT= PKG_UPGRADE="$1" busybox ash "$folder/prerm"
+}
+only_removal_releases() {
+	same "" "$(prerm 1)" && same released "$(prerm 0)"
+}
 release_gives_the_port_back() {
 	fresh
 	echo y | service setup && service start && service release || return 1
@@ -290,8 +308,8 @@ agent_mistakes_are_named() {
 		same "" "$(cat "$folder/procd")"
 }
 
-echo "1..20"
-run "both packages install" installed
+echo "1..21"
+run "the packages install" installed
 [ $failed -eq 0 ] || exit 1
 run "the packages say what they need" described
 run "feed.sh makes a feed with archive and hash" fed
@@ -309,6 +327,7 @@ run "a change is told to it and to dnsmasq" a_change_is_told
 run "going down with the router keeps the entries" going_down_keeps_entries
 run "stop takes them back" stop_takes_them_back
 run "what was there before stays" what_was_there_stays
+run "an upgrade of the package takes nothing back, its removal does" only_removal_releases
 run "release gives uhttpd its port back" release_gives_the_port_back
 run "the agent starts as its user, with every option" agent_starts_as_its_user
 run "the agent's mistakes are named" agent_mistakes_are_named

@@ -14,5 +14,9 @@ export POSTINST=$(Package/lanthorn/postinst)
 export PRERM=$(Package/lanthorn/prerm)
 show-scripts:
 	@printf '%s\n---\n%s\n' "$$POSTINST" "$$PRERM"
+show-prerm:
+	@printf '%s\n' "$$PRERM"
+show-conffiles:
+	@echo "$$CONFFILES"
 show-source:
 	@echo '$(PKG_NAME) $(PKG_VERSION) $(PKG_SOURCE) $(PKG_LICENSE) $(CONFIGURE_ARGS)'
