@@ -133,7 +133,7 @@ native=${BUILD:-$top/build/asan}
 if [ "$part" = all ] && unshare -Urm mount -t binfmt_misc none /proc/sys/fs/binfmt_misc 2>/dev/null
 then
 	cp "$cross/$arch/lanthorn"* "$run/"
-	cp "$native/lanthorn-uacme-ca.so" "$run/" # uacme is a program of this machine
+	cp "$native"/lanthorn-*.so "$run/" # uacme is a program of this machine
 	set -- unshare -Urm "$self" --binfmt "$run"
 else
 	ln -s "$native"/lanthorn* "$run/"
