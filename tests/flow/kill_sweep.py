@@ -304,7 +304,7 @@ class RemoveDevice(Op):
 
 class Issue(Op):
     """A new device gets a name in DNS and a certificate of its own."""
-    config = ""
+    base, config = "own", ""
     victims = ("control", "steward", "uacme")
 
     def act(self, home):
