@@ -110,7 +110,11 @@ static void begin_exchange(struct h2_stream *st, bool ended)
 		return;
 	}
 	st->x.req = msg_new_request("GET", scheme, "", "/");
-	exchange_reply(&st->x, status, NULL, "text/plain", "This request is not valid.\n");
+	struct msg *head = msg_new_response(status);
+	if (status == 431) /* see h1_conn_write_error */
+		msg_add(head, "clear-site-data", "\"cookies\"");
+	exchange_reply(&st->x, status, head, "text/plain", "This request is not valid.\n");
+	msg_free(head);
 }
 
 static void take_head(struct h2_conn *c, const nghttp2_frame *frame)

@@ -119,7 +119,7 @@ static void take_plain(struct h2_head *h, const struct h2_field *f)
 void h2_head_field(struct h2_head *h, const struct http_limits *l, const struct h2_field *f)
 {
 	h->bytes += f->name_len + f->value_len + FIELD_OVERHEAD;
-	h->fields++;
+	h->fields += !is(f, "cookie"); /* crumbs are no fields of their own */
 	/* HTTP/1.1 counts a line's colon and ends, this format 32 bytes: four a field are left. */
 	if (h->bytes > l->head_max + l->fields_max * (size_t)FIELD_OVERHEAD)
 		refuse(h, 431);
