@@ -154,7 +154,7 @@ def setup_and_pair_print_what_is_needed(stack):
     secret("second setup token", again.split("token=")[1])
     browser = STATE["browser"] = Browser(stack)
     browser.set_up(again, password=secret("password", PASSWORD))
-    browser.sign_in("admin", secret("wrong password", WRONG))
+    Browser(stack).sign_in("admin", secret("wrong password", WRONG))
     both(stack, "setup", words=["administrator already", "users invite"], code=1)
     done = stack.ctl_run("pair", "tv", "--title", "Living room")
     equal(done.returncode, 0, done.stderr)
