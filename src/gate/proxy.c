@@ -149,9 +149,9 @@ static void on_head(struct call *k, struct msg *head, void *ctx)
 	}
 	const char *type = msg_get(head, "content-type");
 	bool stream = type && str_starts(type, "text/event-stream"); /* silence is its nature */
-	head_came(p, stream ? p->tunnel_idle_ms : p->idle_ms);
 	headers_to_browser(head);
 	exchange_respond(p->x, head, false);
+	head_came(p, stream ? p->tunnel_idle_ms : p->idle_ms);
 }
 
 static void on_resp_body(struct call *k, const uint8_t *b, size_t n, void *ctx)

@@ -79,7 +79,9 @@ void exchange_abort(struct exchange *x);
  * the body. What a handler never read is dropped by the server after the response. */
 void exchange_pause(struct exchange *x);
 void exchange_resume(struct exchange *x);
-/* Abort with -ETIMEDOUT when no byte moves either way for `ms`; 0: never (tunnels). */
+/* Abort with -ETIMEDOUT when no byte moves either way for `ms`; 0: never (tunnels). After the final
+ * head, where that is longer than the server's own limit, the server finds clients that have
+ * vanished by other means (h1: keep-alive), so that silence costs nothing for ever. */
 void exchange_set_idle(struct exchange *x, uint64_t ms);
 
 /* A whole small answer in one call: status, content type (NULL: none), body. Adds Content-Length.

@@ -161,8 +161,12 @@ static void set_idle(struct exchange *x, uint64_t ms)
 	struct h1_conn *c = of(x);
 	if (c->state == H1_EXCHANGE && c->eof && (!ms || ms > H1_GONE_MS))
 		ms = H1_GONE_MS;
-	if (c->state == H1_EXCHANGE || c->state == H1_TUNNEL)
-		stream_idle_timeout(c->s, ms);
+	if (c->state != H1_EXCHANGE && c->state != H1_TUNNEL)
+		return;
+	stream_idle_timeout(c->s, ms);
+	uint64_t usual = c->o.limits->idle_ms;
+	if (x->responded && usual && (!ms || ms > usual))
+		stream_dead_peer_timeout(c->s, usual);
 }
 
 const struct exchange_ops h1_exchange_ops = {
