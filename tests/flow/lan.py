@@ -3,9 +3,8 @@
 who lies about addresses and names, loses packets, or comes from elsewhere.
 """
 import re
-import socket
+import signal
 import subprocess
-import time
 
 import lib
 import netns
@@ -97,11 +96,12 @@ def a_lying_name_server_leads_no_agent_astray(lan):
     """The agent knows no good address any more, so DNS is all it has."""
     fake, mallory, tv = STATE["fake"], lan.at["mallory"], lan.at["tv"]
     before = fake.heard()[0]
-    lan.agents["tv"].stop()
+    equal(lan.open("tv", "-4")[:2], (0, 200), "before")
+    lan.agents["tv"].expect_code += (-signal.SIGKILL,)
+    lan.agents["tv"].stop(signal.SIGKILL)
     path = lan.folder / "agent-tv/identity"
     text = re.sub(r"^addr .*\n", "", path.read_text(), flags=re.M)
     path.write_text(text + f"addr {lan.at['phone'].addr}\n")  # refuses at once
-    lan.open("tv")
     impostor = Impostor(mallory, lan.at["dns"], [tv, lan.at["phone"]])
     liar = LyingDns(mallory, lan.at["dns"].addr, mallory.addr)
     try:
