@@ -236,7 +236,9 @@ const tests = [
 		equal(answer.status(), 421, 'status by http');
 	}],
 	['too many cookies sign out, and no more', async () => {
-		const own = await (await browser.context(DESKTOP)).newPage();
+		// A head of that size ends a connection of HTTP/2, as its framing has no room for it.
+		const old = await startBrowser(stack.ca, '--disable-http2');
+		const own = await (await old.context(DESKTOP)).newPage();
 		await signIn(own);
 		await own.goto(guest + '/');
 		await scheme(own, 'cookie-flood');
@@ -252,7 +254,7 @@ const tests = [
 			.length, 0, 'cookies that are left');
 		await own.goto(tv + '/');
 		equal(await own.textContent('h1'), 'Television', 'the sibling\'s page');
-		await own.context().close();
+		await old.close();
 		return `after the flood the launcher is at ${flooded.replace(stack.base, '')}`;
 	}],
 	['what a device left in a browser is gone when its name has a new owner', async () => {
