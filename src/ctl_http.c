@@ -2,15 +2,24 @@
 #include "ctl_http.h"
 
 #include <curl/curl.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/xalloc.h"
 
 #define ANSWER_MAX (4u << 20)
 #define TIMEOUT_S 30L
+#define TELL_AFTER_MS 2000
+
+struct patience {
+	uint64_t begun_ms;
+	bool told;
+};
 
 static size_t on_data(char *p, size_t size, size_t n, void *ctx)
 {
@@ -23,8 +32,31 @@ static void set_body(CURL *h, char *text)
 	curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE, (long)(text ? strlen(text) : 0));
 }
 
+/* The parent holds the socket open while it waits to start the gate again, so that a call is taken
+ * and nobody answers it yet. */
+static int on_progress(void *ctx, curl_off_t d_all, curl_off_t d, curl_off_t u_all, curl_off_t u)
+{
+	struct patience *w = ctx;
+	(void)d_all, (void)u_all, (void)u;
+	if (w->told || d || clock_mono_ms() - w->begun_ms < TELL_AFTER_MS)
+		return 0;
+	w->told = true;
+	fprintf(stderr,
+		"lanthornctl: the gateway does not answer yet; waiting up to %ld seconds. It may be "
+		"starting again after a fault: its log says why.\n",
+		TIMEOUT_S);
+	return 0;
+}
+
 static void explain(CURLcode rc, const char *socket)
 {
+	if (rc == CURLE_OPERATION_TIMEDOUT) {
+		fprintf(stderr,
+			"lanthornctl: the gateway has not answered within %ld seconds. "
+			"Look into the log of lanthornd.\n",
+			TIMEOUT_S);
+		return;
+	}
 	fprintf(stderr, "lanthornctl: cannot reach the gateway at %s: %s\n", socket,
 		curl_easy_strerror(rc));
 	if (rc == CURLE_COULDNT_CONNECT)
@@ -36,7 +68,11 @@ static void explain(CURLcode rc, const char *socket)
 static int perform(CURL *h, const char *socket, struct ctl_answer *out)
 {
 	struct buf b = BUF_INIT(ANSWER_MAX);
+	struct patience w = {.begun_ms = clock_mono_ms()};
 	long status = 0;
+	curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(h, CURLOPT_XFERINFODATA, &w);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, &b);
 	CURLcode rc = curl_easy_perform(h);

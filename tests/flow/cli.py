@@ -4,8 +4,10 @@ help, the QR code, lanthornd's own options; and no secret of a whole run in any 
 """
 import base64
 import json
+import os
 import pathlib
 import re
+import signal
 import subprocess
 import urllib.parse
 
@@ -272,6 +274,22 @@ def renew_reload_and_logs_work(stack):
     check(len(both(stack, "logs", "1000")["lines"]) > 50, "few lines")
 
 
+def a_gateway_that_is_not_there_yet_is_waited_for_aloud(stack):
+    """As while lanthornd waits before it starts the gate again."""
+    gate = stack.gate_pid()
+    os.kill(gate, signal.SIGSTOP)
+    try:
+        child = subprocess.Popen([BUILD / "lanthornctl", "--socket", stack.folder / "run/api.sock",
+                                  "status"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                 text=True)
+        line = child.stderr.readline()
+    finally:
+        os.kill(gate, signal.SIGCONT)
+    rest = child.communicate(timeout=20 * lib.SLOW)[1]
+    check("does not answer yet" in line and "30 seconds" in line, line)
+    equal((child.returncode, rest), (0, ""), "in the end")
+
+
 def a_browser_comes_by(stack):
     browser = STATE["browser"]
     box = stack.host("box")
@@ -349,6 +367,7 @@ lib.run([
     status_devices_and_certs_tell_everything,
     users_come_and_go,
     renew_reload_and_logs_work,
+    a_gateway_that_is_not_there_yet_is_waited_for_aloud,
     a_browser_comes_by,
     every_log_line_is_a_json_object,
     no_secret_is_in_any_log,
