@@ -8,6 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log_limit.h"
+
 static atomic_int level_most = LOG_LEVEL_INFO;
 static atomic_bool as_json;
 static log_sink_fn sink;
@@ -165,22 +168,25 @@ static void put_start(
 	put_pair(l, true, "event", event);
 }
 
-void log_event(enum log_level level, const char *area, const char *event, ...)
+static bool is_wanted(enum log_level level)
 {
-	if ((int)level > atomic_load_explicit(&level_most, memory_order_relaxed))
-		return;
+	return (int)level <= atomic_load_explicit(&level_most, memory_order_relaxed);
+}
+
+static void write_line(
+	enum log_level level, const char *area, const char *event, uint64_t left_out, va_list ap)
+{
 	bool json = atomic_load_explicit(&as_json, memory_order_relaxed);
 	struct line l;
 	l.n = 0;
 	put_start(&l, json, level_name(level), area, event);
-	va_list ap;
-	va_start(ap, event);
+	if (left_out)
+		put_pair(&l, json, "left_out_before", LOG_NUM(left_out));
 	for (const char *key; (key = va_arg(ap, const char *));) {
 		const char *value = va_arg(ap, const char *);
 		if (value)
 			put_pair(&l, json, key, value);
 	}
-	va_end(ap);
 	if (json)
 		l.text[l.n++] = '}';
 	l.text[l.n] = '\n';
@@ -188,4 +194,25 @@ void log_event(enum log_level level, const char *area, const char *event, ...)
 	(void)rc; /* nowhere left to say it */
 	if (sink)
 		sink(sink_ctx, level, l.text, l.n);
+}
+
+void log_event(enum log_level level, const char *area, const char *event, ...)
+{
+	va_list ap;
+	if (!is_wanted(level))
+		return;
+	va_start(ap, event);
+	write_line(level, area, event, 0, ap);
+	va_end(ap);
+}
+
+void log_event_limited(enum log_level level, const char *area, const char *event, ...)
+{
+	uint64_t left_out;
+	va_list ap;
+	if (!is_wanted(level) || !log_limit_admits(area, event, clock_mono_ms(), &left_out))
+		return;
+	va_start(ap, event);
+	write_line(level, area, event, left_out, ap);
+	va_end(ap);
 }

@@ -23,6 +23,14 @@ void log_set_sink(log_sink_fn fn, void *ctx);
 void log_event(enum log_level level, const char *area, const char *event, ...)
 	__attribute__((sentinel));
 
+/* The same for what strangers or devices cause at will: of each kind (area and phrase, constants) no
+ * more than base/log_limit.h says; the next line tells in left_out_before how many were not written. */
+void log_event_limited(enum log_level level, const char *area, const char *event, ...)
+	__attribute__((sentinel));
+
+#define log_warn_limited(area, ...) log_event_limited(LOG_LEVEL_WARN, area, __VA_ARGS__, NULL)
+#define log_info_limited(area, ...) log_event_limited(LOG_LEVEL_INFO, area, __VA_ARGS__, NULL)
+
 #define log_error(area, ...) log_event(LOG_LEVEL_ERROR, area, __VA_ARGS__, NULL)
 #define log_warn(area, ...) log_event(LOG_LEVEL_WARN, area, __VA_ARGS__, NULL)
 #define log_info(area, ...) log_event(LOG_LEVEL_INFO, area, __VA_ARGS__, NULL)

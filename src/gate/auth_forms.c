@@ -368,7 +368,7 @@ static void on_made(struct hash_work *h)
 	} else if (rc == -EEXIST) {
 		show_link_page(w, 409, "That name is taken. Please choose another.");
 	} else {
-		log_warn("gate/auth", "a one-time link failed", "why", e.text);
+		log_warn_limited("gate/auth", "a one-time link failed", "why", e.text);
 		show_link_page(w, rc == -ENOSPC || rc == -EROFS ? 503 : 410, e.text);
 	}
 	work_free(w);

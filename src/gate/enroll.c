@@ -208,7 +208,7 @@ static void count_failure(struct enroll *n, const char *addr, const struct enrol
 	limit_failed(n->devices, r->facts.device, now_ms);
 	if (t->id)
 		device_tokens_failed(n->o.db, t->id, NULL);
-	log_warn(AREA, "wrong proof", "device", r->facts.device, "peer", addr);
+	log_warn_limited(AREA, "wrong proof", "device", r->facts.device, "peer", addr);
 }
 
 static void judge(struct enroll *n, struct ask *a, const struct enroll_request *r,
@@ -298,7 +298,7 @@ static int identify(struct enroll *n, struct ask *a, struct device_cert *c)
 	snprintf(want, sizeof(want), "%s." CA_LINK_ZONE, c->device);
 	if (strcmp(want, a->host) != 0 ||
 		!bytes_equal_ct(c->spki_sha256, a->peer_spki, sizeof(c->spki_sha256))) {
-		log_warn(AREA, "one device dialled another's name", "device", c->device, "name",
+		log_warn_limited(AREA, "one device dialled another's name", "device", c->device, "name",
 			a->host, "peer", a->peer);
 		refuse(a, 403, "this certificate is another device's");
 		return -1;

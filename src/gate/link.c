@@ -109,14 +109,14 @@ void link_add(struct link_table *t, const char *device, struct stream *s)
 {
 	struct device_links *d = links_of(t, device);
 	if (pool_count(d->pool) >= LINKS_PER_DEVICE_MAX) {
-		log_warn("gate/link", "too many links, closed", "device", device, "peer",
+		log_warn_limited("gate/link", "too many links, closed", "device", device, "peer",
 			stream_peer_addr(s));
 		refuse(s);
 		return;
 	}
 	/* Two places at once is what a stolen key looks like; a device that moved looks so for a moment. */
 	if (pool_count(d->pool) && strcmp(d->peer, stream_peer_addr(s)) != 0)
-		log_warn("gate/link", "one device links from two addresses", "device", device, "first",
+		log_warn_limited("gate/link", "one device links from two addresses", "device", device, "first",
 			d->peer, "second", stream_peer_addr(s));
 	str_copy(d->peer, sizeof(d->peer), stream_peer_addr(s));
 	d->was_here = true;

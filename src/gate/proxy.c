@@ -50,7 +50,7 @@ static void head_came(struct proxy *p, uint64_t idle_ms)
 
 static void answer_error(struct proxy *p, const struct err *why)
 {
-	log_info("gate/proxy", "no answer from the device", "device", p->device, "why", why->text);
+	log_info_limited("gate/proxy", "no answer from the device", "device", p->device, "why", why->text);
 	if (p->x->responded) {
 		exchange_abort(p->x);
 		return;

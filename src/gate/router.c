@@ -230,7 +230,7 @@ void router_browser(struct router *r, struct exchange *x)
 	}
 	own_origin(r, route->host, origin, sizeof(origin));
 	if (guard_check(x->req, route, origin, by_token != NULL, &why) != GUARD_OK) {
-		log_info("gate/router", "refused by the guard", "host", route->host, "why", why,
+		log_info_limited("gate/router", "refused by the guard", "host", route->host, "why", why,
 			"peer", x->conn->peer_addr);
 		refuse(x, 403, route->device[0] ? route->device : NULL, why);
 		return;

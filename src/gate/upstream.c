@@ -109,7 +109,7 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 	free(a);
 	if (!o)
 		return;
-	log_info("gate/upstream", "cannot connect", "device", o->route->device, "why", why->text);
+	log_info_limited("gate/upstream", "cannot connect", "device", o->route->device, "why", why->text);
 	/* One that is busy may still become free for those who wait; an idle one is not for them.
 	 */
 	if (o->n_dialling == 0 && pool_count(o->pool) == pool_idle(o->pool))

@@ -116,7 +116,7 @@ static void open_link(struct conn *c, const struct tls_info *t)
 	const char *fault = choose_link_fault(c->worker->router.snap, t, clock_unix(), device);
 	struct stream *s = c->stream;
 	if (fault) {
-		log_warn("worker/conns", "link refused", "why", fault, "name", t->sni, "serial",
+		log_warn_limited("worker/conns", "link refused", "why", fault, "name", t->sni, "serial",
 			t->peer_serial, "peer", stream_peer_addr(s));
 		stream_close(s);
 		return;
@@ -205,7 +205,7 @@ static struct peer *peer_enters(struct worker *w, int fd)
 		return p;
 	}
 	if (!p->full_said)
-		log_warn("worker/conns", "one address has all the connections it may have", "peer",
+		log_warn_limited("worker/conns", "one address has all the connections it may have", "peer",
 			addr, "limit", LOG_NUM(most));
 	p->full_said = true;
 	return NULL;

@@ -13,6 +13,8 @@
 
 #include <jansson.h>
 
+#include "base/log_limit.h"
+
 static char last[LOG_LINE_MAX + 1];
 static unsigned lines;
 static int saved_stderr;
@@ -168,6 +170,48 @@ static void the_level_is_a_threshold(void **state)
 	assert_int_equal(lines, 2);
 }
 
+static void strangers_cannot_flood_the_log(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		log_warn_limited("test/flood", "knock", "n", LOG_NUM(i));
+	assert_in_range(lines, LOG_LIMIT_BURST, LOG_LIMIT_BURST + 3);
+	lines = 0;
+	log_warn_limited("test/flood", "another kind");
+	log_warn("test/flood", "knock");
+	assert_int_equal(lines, 2);
+}
+
+static void a_kind_comes_back_with_the_number_left_out(void **state)
+{
+	uint64_t n, at = 1000000;
+	(void)state;
+	for (unsigned i = 0; i < LOG_LIMIT_BURST; i++)
+		assert_true(log_limit_admits("test/pure", "x", at, &n) && n == 0);
+	for (unsigned i = 0; i < 7; i++)
+		assert_false(log_limit_admits("test/pure", "x", at + i, &n));
+	assert_true(log_limit_admits("test/pure", "x", at + LOG_LIMIT_EVERY_MS, &n));
+	assert_int_equal(n, 7);
+	assert_false(log_limit_admits("test/pure", "x", at + LOG_LIMIT_EVERY_MS + 1, &n));
+	at += 1000 * LOG_LIMIT_EVERY_MS;
+	for (unsigned i = 0; i < LOG_LIMIT_BURST; i++)
+		assert_true(log_limit_admits("test/pure", "x", at, &n));
+	assert_false(log_limit_admits("test/pure", "x", at, &n));
+}
+
+static void kinds_beyond_the_table_share_one(void **state)
+{
+	static char names[64][8];
+	unsigned admitted = 0;
+	uint64_t n;
+	(void)state;
+	for (unsigned i = 0; i < 6400; i++) {
+		snprintf(names[i % 64], sizeof(names[0]), "k%u", i % 64);
+		admitted += log_limit_admits("test/many", names[i % 64], 5000000, &n);
+	}
+	assert_in_range(admitted, LOG_LIMIT_BURST, 32 * LOG_LIMIT_BURST);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +221,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bytes_that_are_no_text_stay_json, setup, teardown),
 		cmocka_unit_test_setup_teardown(long_lines_are_cut_and_stay_json, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_level_is_a_threshold, setup, teardown),
+		cmocka_unit_test_setup_teardown(strangers_cannot_flood_the_log, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_kind_comes_back_with_the_number_left_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(kinds_beyond_the_table_share_one, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }
