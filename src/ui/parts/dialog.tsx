@@ -1,6 +1,6 @@
 // A question in front of the page. The browser's own dialog keeps the focus inside and gives it back.
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 
 interface Props {
 	title: string;
@@ -11,10 +11,12 @@ interface Props {
 export function Dialog({ title, onClose, children }: Props) {
 	const box = useRef<HTMLDialogElement>(null);
 	const id = useId();
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const from = document.activeElement;
-		box.current?.showModal();
+		const dialog = box.current;
+		dialog?.showModal();
 		return () => {
+			dialog?.close();
 			if (from instanceof HTMLElement && from.isConnected)
 				from.focus();
 		};
