@@ -16,11 +16,26 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "flow"))
 import lib  # noqa: E402
 from web import shown_names  # noqa: E402
 
+sys.path.insert(0, str(lib.TOP / "tests/fakes"))
+from faultproxy import FaultProxy  # noqa: E402
+
+
+class Stack(lib.Stack):
+    """One whose certificate authority is behind a door that fails when told to."""
+
+    def __init__(self):
+        super().__init__()
+        pebble = self.lab.folder / "pebble"
+        self.door = FaultProxy(self.lab.acme_port, pebble / "cert.pem", pebble / "key.pem",
+                               self.lab.acme_ca)
+        self.lab.settings["acme_directory"] = f"https://localhost:{self.door.port}/dir"
+
 
 def bring_up(stack):
     port = stack.start_device("screen", "Screen")
     stack.config = f"""devices:
   - name: screen
+    title: Screen
     upstream: http://127.0.0.1:{port}
     embed_from: [lamp]
 """
@@ -28,6 +43,7 @@ def bring_up(stack):
         stack.http_port = lib.free_port()
     stack.start_gateway()
     for name, title in (("tv", "Television"), ("lamp", "Lamp")):
+        stack.ctl("pair", name, "--title", title)
         stack.add_device(name, title)
     names = ["tv", "lamp"]
     if "hostile" in sys.argv[1:]:
@@ -60,7 +76,29 @@ def replace(stack, name):
     stack.wait_for_certificate(name)
 
 
-VERBS = {"stop-agent": stop_agent, "start-agent": start_agent, "replace": replace}
+def enrol(stack, name, token):
+    """A service, and an agent that takes the token to come."""
+    stack.start_device(name, name.capitalize())
+    done = stack.enrol(name, token)
+    lib.check(done.returncode == 0, f"enrol {name}: {done.stderr}")
+    stack.start_agent(name)
+
+
+def stop_gateway(stack):
+    stack.gateway.stop()
+
+
+def start_gateway(stack):
+    stack.start_gateway()
+
+
+def authority(stack, mode):
+    """How the certificate authority behaves from now on: a mode of the faulty door."""
+    stack.door.misbehave(mode)
+
+
+VERBS = {"stop-agent": stop_agent, "start-agent": start_agent, "replace": replace, "enrol": enrol,
+         "stop-gateway": stop_gateway, "start-gateway": start_gateway, "authority": authority}
 
 
 def obey(stack, words):
@@ -73,7 +111,7 @@ def obey(stack, words):
 
 
 def main():
-    stack = lib.Stack()
+    stack = Stack()
     code = 1
     try:
         print(json.dumps(bring_up(stack)), flush=True)
