@@ -40,8 +40,14 @@ function Views({ admin }: { admin: boolean }) {
 
 export function App() {
 	const me = useApi('/me');
-	if (!me.data)
-		return <main class="page"><Load of={me}>{() => null}</Load></main>;
+	if (!me.data) {
+		return (
+			<main class="page">
+				<h1 class="hidden">Lanthorn</h1>
+				<Load of={me}>{() => null}</Load>
+			</main>
+		);
+	}
 	return (
 		<MeContext.Provider value={me.data}>
 			<LocationProvider>

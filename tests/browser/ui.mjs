@@ -245,6 +245,7 @@ const troubles = [
 			await route.continue();
 		});
 		await page.goto(stack.base + '/people');
+		await shows(page, 'People');
 		await page.getByText('Loading…').waitFor({ state: 'attached' });
 		await accessible(page, 'a view that loads');
 		release();

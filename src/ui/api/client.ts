@@ -1,6 +1,8 @@
 // Calls of the gateway's API, typed by its OpenAPI document (gen.ts).
 import type { paths } from './gen.ts';
 
+const DEADLINE_MS = 20_000;
+
 export type Verb = 'get' | 'post' | 'put' | 'patch' | 'delete';
 export type PathOf<V extends Verb> = {
 	[P in keyof paths]: paths[P] extends Record<V, unknown> ? P : never
@@ -48,6 +50,19 @@ export function address(path: string, params: object = {}): string {
 		encodeURIComponent(String(Reflect.get(params, name))));
 }
 
+// The answer, or nothing within the deadline: a view must not wait for ever.
+async function fetchInTime(url: string, init: RequestInit): Promise<Response> {
+	const abort = new AbortController();
+	const timer = setTimeout(() => abort.abort(), DEADLINE_MS);
+	try {
+		return await fetch(url, { ...init, signal: abort.signal });
+	} catch {
+		throw unreachable();
+	} finally {
+		clearTimeout(timer);
+	}
+}
+
 let onSignedOut = () => {};
 
 export function whenSignedOut(fn: () => void): void {
@@ -61,7 +76,7 @@ export async function ask<T>(verb: Verb, url: string, body?: unknown): Promise<T
 		init.body = JSON.stringify(body);
 		init.headers = { 'content-type': 'application/json' };
 	}
-	const answer = await fetch(url, init).catch(() => { throw unreachable(); });
+	const answer = await fetchInTime(url, init);
 	if (!answer.ok) {
 		const failure = await failureOf(answer);
 		if (failure.status === 401)
