@@ -1,9 +1,9 @@
 #!/bin/sh
-# The Debian packages are built, and installed, started, upgraded, removed and purged in a small
+# The Debian packages are built, and installed, started, used, upgraded, removed and purged in a small
 # Debian of their own, where systemd runs as process 1 in namespaces of its own: so the units' sandbox
-# is the real one. Prints TAP. Needs root and Debian's mirror; the base system is kept in the build
-# folder.
-# shellcheck disable=SC2317,SC2016 # run calls them; some dollars are for inside
+# is the real one. The name server, the authority and the browser run beside it, in its network.
+# Prints TAP. Needs root and Debian's mirror; the base system is kept in the build folder.
+# shellcheck disable=SC2317,SC2016,SC1091 # run calls them; some dollars are for inside; a file of the lab
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$top/build/asan}
@@ -40,15 +40,17 @@ if [ "${1-}" = --boot ]; then
 	boot "$@"
 fi
 
-echo "1..14"
+echo "1..17"
 if [ "$(id -u)" -ne 0 ]; then
-	for number in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do echo "ok $number # SKIP needs root"; done
+	for number in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do echo "ok $number # SKIP needs root"; done
 	exit 0
 fi
 folder=$(mktemp -d)
 mkdir "$folder/layer"
-booted=
+booted='' device=''
 finish() {
+	[ ! -d "$folder/lab" ] || "$top/packaging/demo/lab.sh" stop "$folder/lab" || :
+	[ -z "$device" ] || kill "$device" 2>/dev/null || :
 	[ -z "$booted" ] || kill -KILL "$booted" 2>/dev/null || :
 	wait
 	rm -rf "$folder"
@@ -71,8 +73,11 @@ inside() { # COMMAND…, where process 1 runs
 	nsenter -t "$first" -m -p -n -u -i -C -r -w env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 		DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"
 }
-soon() { # COMMAND…: it succeeds within 20 s
-	for _ in $(seq 100); do
+beside() { # COMMAND…, a program of this system in that network
+	nsenter -t "$first" -n "$@"
+}
+soon() { # COMMAND…: it succeeds within 40 s
+	for _ in $(seq 200); do
 		if "$@" >"$folder/last" 2>&1; then return; fi
 		sleep 0.2
 	done
@@ -88,7 +93,8 @@ base_system() {
 	wanted=$wanted,libjansson4,libcurl4,libqrencode4,libssl3
 	[ "$(cat "$base/made-of" 2>/dev/null)" != "$wanted" ] || return 0
 	rm -rf "$base" || return 1
-	debootstrap --variant=minbase --include="$wanted" bookworm "$base" >"$folder/debootstrap" \
+	# Nobody waits for this disk: what a crash leaves is made anew.
+	DPKG_FORCE=unsafe-io debootstrap --variant=minbase --include="$wanted" bookworm "$base" >"$folder/debootstrap" \
 		2>&1 || { tail -n 20 "$folder/debootstrap" && return 1; }
 	echo "$wanted" >"$base/made-of"
 }
@@ -127,26 +133,31 @@ not_started_without_a_domain() {
 		[ "$(inside systemctl is-enabled lanthorn-agent)" = enabled ] &&
 		[ "$(properties lanthorn-agent.service ConditionResult)" = no ]
 }
-write_config() { # MORE
-	inside sh -c 'cat >/etc/lanthorn/gateway.yaml' <<END
-domain: lan.test
-addresses: [127.0.0.1]
-acme:
-  directory: https://127.0.0.1:1/directory
-${1-}
-dns:
-  provider: rfc2136
-  resolvers: [127.0.0.1]
-  settings:
-    server: 127.0.0.1
-    zone: lan.test
-    tsig_name: key
-    tsig_secret_file: /etc/lanthorn/secrets/tsig
-END
+lab_started() {
+	beside "$top/packaging/demo/lab.sh" start "$folder/lab" && . "$folder/lab/env"
 }
 configured() {
-	write_config && inside lanthornd --check
-	echo c2VjcmV0LW9mLWF0LWxlYXN0LTEyOC1iaXRz | inside install -m 400 -o lanthorn-acme /dev/stdin /etc/lanthorn/secrets/tsig
+	inside sh -c 'cat >/etc/lanthorn/ca.pem' <"$LAB_ACME_CA"
+	inside install -m 400 -o lanthorn-acme /dev/stdin /etc/lanthorn/secrets/tsig \
+		<"$LAB_TSIG_SECRET_FILE"
+	inside sh -c 'cat >/etc/lanthorn/gateway.yaml' <<END
+domain: $LAB_DOMAIN
+addresses: [127.0.0.1]
+acme:
+  directory: $LAB_ACME_DIRECTORY
+  ca_file: /etc/lanthorn/ca.pem
+dns:
+  provider: rfc2136
+  ttl: 1s
+  resolvers: ["127.0.0.1:$LAB_DNS_PORT"]
+  query_port: $LAB_DNS_PORT
+  settings:
+    server: 127.0.0.1:$LAB_DNS_PORT
+    tsig_name: $LAB_TSIG_NAME
+    tsig_algorithm: $LAB_TSIG_ALGORITHM
+    tsig_secret_file: /etc/lanthorn/secrets/tsig
+END
+	inside lanthornd --check
 }
 started() {
 	inside systemctl enable --now lanthornd && soon inside lanthornctl status
@@ -172,29 +183,74 @@ bounded() {
 		! inside nsenter -t "$(pid_of lanthornd)" -m touch "$folder_of/x" || return 1
 	done
 }
-logged() { # TEXT
-	inside sh -c "lanthornctl status; lanthornctl logs" | grep -e "$1"
+shows() { # TEXT COMMAND…
+	text=$1
+	shift
+	"$@" >"$folder/shown" 2>&1
+	cat "$folder/shown"
+	grep -q -e "$text" "$folder/shown"
 }
-ca_file_is_used() {
-	write_config '  ca_file: /etc/ssl/certs/ca-certificates.crt' || return 1
-	# Without the steward's memory it does not wait before it tries again.
-	inside sh -eu -c 'systemctl stop lanthornd
-		rm /var/lib/lanthorn/steward/steward.db*
-		systemctl start lanthornd'
-	soon logged 'cannot be reached'
+has_a_certificate() {
+	soon shows 'valid until' inside lanthornctl status
+}
+agent_links() {
+	! inside sh -c 'echo nonsense | lanthorn-agent enrol' || return 1
+	mkdir "$folder/page"
+	echo "a device's own page" >"$folder/page/index.html"
+	beside python3 -m http.server --bind 127.0.0.1 --directory "$folder/page" 8080 \
+		>"$folder/device.log" 2>&1 &
+	device=$!
+	inside sh -c 'echo service 127.0.0.1:8080 >/etc/lanthorn/agent.conf'
+	inside lanthornctl pair tv | grep -o 'lt1\.[A-Za-z0-9_-]*' | head -n 1 |
+		inside lanthorn-agent enrol || return 1
+	inside systemctl start lanthorn-agent
+	[ "$(inside stat -c '%a %U' /var/lib/lanthorn-agent)" = "700 lanthorn-agent" ] &&
+		[ "$(inside stat -c %U "/proc/$(properties lanthorn-agent.service MainPID)")" = lanthorn-agent ]
+}
+browse() { # [SETUP-LINK]
+	beside python3 "$top/tests/flow/packaged.py" "$LAB_CA" "$LAB_DOMAIN" "$folder/jar" "$@"
+}
+signed_in() {
+	link=$(inside lanthornctl setup | grep -o 'https://[^ ]*setup?token=[A-Za-z0-9_-]*') || return 1
+	soon shows 'linked' inside journalctl -u lanthorn-agent --no-pager && browse "$link"
+}
+
+# The same packages under a later version.
+made_newer() {
+	for deb in "$packages"/lanthorn_*.deb "$packages"/lanthorn-agent_*.deb; do
+		rm -rf "$folder/newer"
+		dpkg-deb -R "$deb" "$folder/newer" || return 1
+		sed -i 's/^Version: .*/&+newer/' "$folder/newer/DEBIAN/control"
+		dpkg-deb -b "$folder/newer" "$folder/newer.deb" || return 1
+		inside sh -c 'mkdir -p /srv/newer; cat >/srv/newer/'"${deb##*/}" <"$folder/newer.deb"
+	done
+}
+main_pids() {
+	properties lanthornd.service MainPID
+	properties lanthorn-agent.service MainPID
 }
 sum_of_state() {
-	inside sha256sum /var/lib/lanthorn/gate/device-ca.pem
+	inside sh -c 'cat /var/lib/lanthorn/gate/device-ca.pem /etc/lanthorn/gateway.yaml \
+		/etc/lanthorn/agent.conf /var/lib/lanthorn-agent/*.pem' | sha256sum
 }
 upgraded() {
-	before=$(sum_of_state) old=$(properties lanthornd.service MainPID)
-	install && soon inside lanthornctl status || return 1
-	[ "$(properties lanthornd.service MainPID)" != "$old" ] || { echo "the old one runs"; return 1; }
-	[ "$(sum_of_state)" = "$before" ] && inside grep -q lan.test /etc/lanthorn/gateway.yaml
+	made_newer || return 1
+	before=$(sum_of_state) old=$(main_pids)
+	inside sh -c 'dpkg -i /srv/newer/*.deb' || return 1
+	for package in lanthorn lanthorn-agent; do
+		shows '+newer$' inside dpkg-query -W -f '${Version}' "$package" || return 1
+	done
+	soon inside lanthornctl status || return 1
+	new=$(main_pids)
+	for pid in $new; do
+		case " $(echo "$old" | tr '\n' ' ') 0 " in
+		*" $pid "*) echo "an old one runs, or none: $old, $new" && return 1 ;;
+		esac
+	done
+	[ "$(sum_of_state)" = "$before" ]
 }
-agent_runs_as_its_user() {
-	inside sh -c 'echo nonsense | lanthorn-agent enrol' && return 1
-	[ "$(inside stat -c '%a %U' /var/lib/lanthorn-agent)" = "700 lanthorn-agent" ]
+still_signed_in() {
+	soon browse
 }
 removed() {
 	inside dpkg -r lanthorn lanthorn-agent || return 1
@@ -203,6 +259,7 @@ removed() {
 		inside test -s /etc/lanthorn/secrets/tsig
 }
 purged() {
+	inside rm -r /srv/newer /etc/lanthorn/ca.pem # what the test has put there
 	inside dpkg -P lanthorn lanthorn-agent && files >"$folder/after" || return 1
 	diff "$folder/before" "$folder/after"
 }
@@ -217,12 +274,15 @@ run "it boots" booted
 files >"$folder/before"
 run "the packages are installed" install
 run "nothing runs before there is a domain or an enrolment" not_started_without_a_domain
+run "a name server and an authority are there" lab_started
 run "a domain makes the configuration whole" configured
 run "the gateway runs as a service and answers" started
 run "each process is bounded" bounded
-run "a CA of one's own works in the unit's sandbox" ca_file_is_used
-run "an upgrade starts it anew and keeps state and configuration" upgraded
-run "the agent's state is its user's" agent_runs_as_its_user
+run "a certificate comes from an authority of one's own" has_a_certificate
+run "an agent enrols and runs as its user" agent_links
+run "the first account signs in and opens the device" signed_in
+run "an upgrade starts both anew and keeps state and configuration" upgraded
+run "the browser is signed in still" still_signed_in
 run "removal stops it and keeps the state" removed
 run "purge leaves no file" purged
 [ $failed -eq 0 ] || inside journalctl -u lanthornd --no-pager -n 80 >&2 || tail -n 60 "$folder/console" >&2

@@ -93,7 +93,10 @@ class Browser:
         return Connection(self, host)
 
     def origin(self, host):
-        return f"https://{host}:{self.port}"
+        return f"https://{self.authority(host)}"
+
+    def authority(self, host):
+        return host if self.port == 443 else f"{host}:{self.port}"
 
     def cookie_header(self, host):
         return "; ".join(f"{k}={v}" for k, v in self.cookies.get(host, {}).items())
@@ -115,7 +118,7 @@ class Browser:
         fields = dict(headers or {})
         if self.cookie_header(host) and "Cookie" not in fields:
             fields["Cookie"] = self.cookie_header(host)
-        fields.setdefault("Host", f"{host}:{self.port}")
+        fields.setdefault("Host", self.authority(host))
         try:
             connection.request(method, path, body, fields)
             got = connection.getresponse()
