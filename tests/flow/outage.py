@@ -73,9 +73,13 @@ class Bench(Stack):
 
     def start_at(self, moment):
         """With a clock that begins at `moment`, for the gateway's own processes alone."""
+        self.start_with_clock(FAKETIME=f"@{moment}")
+
+    def start_with_clock(self, **settings):
+        """As the settings of libfaketime say."""
         found = glob.glob(PRELOAD)
         check(found, "the package faketime is missing")
-        self.start_gateway(LD_PRELOAD=found[0], FAKETIME=f"@{moment}", NO_FAKE_STAT="1",
+        self.start_gateway(LD_PRELOAD=found[0], **settings, NO_FAKE_STAT="1",
                            FAKETIME_DONT_FAKE_MONOTONIC="1", DONT_FAKE_MONOTONIC="1", TZ="UTC",
                            ASAN_OPTIONS="verify_asan_link_order=0")
 
@@ -198,6 +202,27 @@ def in_2038_nothing_is_ordered_and_all_is_served(b):
     check("expired on" in text and "not there yet" not in text, text)
 
 
+def a_clock_that_jumps_both_ways_starts_no_storm(b):
+    b.gateway.stop()
+    moved = b.folder / "clock"
+    moved.write_text("+0")
+    b.start_with_clock(FAKETIME_TIMESTAMP_FILE=str(moved), FAKETIME_CACHE_DURATION="1")
+    serves(b)
+    for jump, told in (("+500d", False), ("-9000d", False), ("+0", None)):
+        before = b.relay.count
+        moved.write_text(jump)
+        time.sleep(1.5)  # the library looks at the file once a second
+        b.ctl_run("renew", "cam")
+        b.quiet(2, f"after a jump by {jump}")
+        equal(b.relay.count, before, f"connections to the CA at the jump by {jump}")
+        equal({n: b.shown(n)[0] for n in STATE["serials"]}, STATE["serials"], f"serials, {jump}")
+        if told is not None:
+            time_ = b.ctl("status")["time"]
+            equal(time_["believable"], told, f"believable after {jump}: {time_}")
+            check("clock" in b.ctl_run("status").stdout.lower(), "lanthornctl status is silent")
+        serves(b)
+
+
 def with_the_right_clock_nothing_has_changed(b):
     b.gateway.stop()
     b.start_gateway()
@@ -215,5 +240,6 @@ lib.run([
     when_the_authority_is_back_all_is_well,
     in_1970_nothing_is_ordered_and_all_is_served,
     in_2038_nothing_is_ordered_and_all_is_served,
+    a_clock_that_jumps_both_ways_starts_no_storm,
     with_the_right_clock_nothing_has_changed,
 ], Bench)
