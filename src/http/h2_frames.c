@@ -69,6 +69,11 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	return 0;
 }
 
+static int take_field_bytes(struct h2_conn *c, size_t n)
+{
+	return h2_budget_take(&c->budget, H2_COST_HEAD, n, now_ms(c)) ? 0 : calm(c);
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
 	size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *user)
 {
@@ -76,8 +81,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	struct h2_field f = {(const char *)name, (const char *)value, name_len, value_len};
 	(void)session, (void)frame, (void)flags;
 	h2_head_field(&c->head, c->o.limits, &f);
-	return h2_budget_take(&c->budget, H2_COST_HEAD, name_len + value_len, now_ms(c)) ? 0
-											 : calm(c);
+	return take_field_bytes(c, name_len + value_len);
 }
 
 /* What HTTP forbids in a field: the library would leave it out and go on. */
@@ -86,9 +90,19 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	void *user)
 {
 	struct h2_conn *c = user;
-	(void)session, (void)frame, (void)name, (void)name_len;
-	(void)value, (void)value_len, (void)flags;
+	(void)session, (void)frame, (void)name, (void)value, (void)flags;
 	c->head.status = 400;
+	return take_field_bytes(c, name_len + value_len);
+}
+
+/* Its on_frame_recv never comes. The stream is reset; the connection waits for no head. */
+static int on_invalid_frame(
+	nghttp2_session *session, const nghttp2_frame *frame, int code, void *user)
+{
+	struct h2_conn *c = user;
+	(void)session, (void)code;
+	if (frame->hd.type == NGHTTP2_HEADERS)
+		c->head_due_ms = 0;
 	return 0;
 }
 
@@ -235,6 +249,7 @@ nghttp2_session *h2_session_new(struct h2_conn *c)
 	nghttp2_session_callbacks_set_on_header_callback(cbs, on_header);
 	nghttp2_session_callbacks_set_on_invalid_header_callback(cbs, on_invalid_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame_recv);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cbs, on_invalid_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_data_chunk);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cbs, on_stream_close);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cbs, on_frame_send);

@@ -117,6 +117,9 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 	size_t n = h2_queued(st);
 	if (!n && !st->resp_ended)
 		return NGHTTP2_ERR_DEFERRED;
+	/* The library goes from stream to stream without asking how much waits for the socket. */
+	if (stream_queued(st->c->s) > STREAM_HIGH_WATER)
+		return NGHTTP2_ERR_PAUSE;
 	most = most < FRAME_MAX ? most : FRAME_MAX;
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	if (n > most)
@@ -131,6 +134,16 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 		nghttp2_submit_trailer(session, id, v.at, v.n);
 	}
 	return (ssize_t)n;
+}
+
+/* What has gone makes room, also where more comes before all has gone. */
+static void take_out(struct h2_stream *st, size_t n)
+{
+	st->out_at += n;
+	if (st->out_at < st->out.len / 2)
+		return;
+	buf_consume(&st->out, st->out_at);
+	st->out_at = 0;
 }
 
 static void earn(struct h2_conn *c, size_t n)
@@ -151,9 +164,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 	stream_write(c->s, head, 9);
 	if (n)
 		stream_write(c->s, st->out.data + st->out_at, n);
-	st->out_at += n;
-	if (st->out_at == st->out.len)
-		st->out_at = st->out.len = 0;
+	take_out(st, n);
 	earn(c, n);
 	h2_touch(st);
 	if (st->over_high && h2_queued(st) < STREAM_LOW_WATER)

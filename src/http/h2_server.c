@@ -14,7 +14,6 @@
 
 #define LINGER_MS 5000u
 #define PARTING_MS 200u /* for the client to read why, when it is not heard any more */
-#define NOTICE_MS 250u  /* requests on their way when GOAWAY was announced */
 
 static void set_state(struct h2_conn *c, enum h2_conn_state to)
 {
@@ -163,7 +162,8 @@ static void linger(struct h2_conn *c)
 	set_state(c, H2_CLOSING);
 	turn_uncork(&c->turn);
 	over_all(c, c->why ? c->why : -ECANCELED);
-	stream_close_after_flush(c->s, LINGER_MS);
+	timer_cancel(&c->deadline);
+	stream_close_after_flush(c->s, stream_queued(c->s) ? c->o.limits->idle_ms : LINGER_MS);
 }
 
 /* After a fault of the client: say why, hear no more of it. */
@@ -190,16 +190,16 @@ static void die(struct h2_conn *c, int why)
 /* True when it stopped because enough is queued. */
 static bool pump(struct h2_conn *c)
 {
-	while (stream_queued(c->s) < STREAM_HIGH_WATER) {
+	while (stream_queued(c->s) <= STREAM_HIGH_WATER) {
 		const uint8_t *p;
 		ssize_t n = nghttp2_session_mem_send(c->session, &p);
 		if (n < 0)
 			c->code = c->code ? c->code : NGHTTP2_INTERNAL_ERROR;
 		if (n <= 0)
-			return false;
+			break;
 		stream_write(c->s, p, (size_t)n);
 	}
-	return true;
+	return stream_queued(c->s) > STREAM_HIGH_WATER;
 }
 
 static void settle_all(struct h2_conn *c)
@@ -324,6 +324,9 @@ static void on_deadline(struct timer *t)
 		die(c, -ECANCELED);
 	} else if (c->head_due_ms && c->head_due_ms <= now) {
 		c->code = NGHTTP2_ENHANCE_YOUR_CALM;
+	} else if (c->idle_due_ms && c->idle_due_ms <= now &&
+		   stream_queued(c->s) > STREAM_HIGH_WATER) {
+		die(c, -ETIMEDOUT); /* it does not read: a goodbye would not even be sent */
 	} else if (c->idle_due_ms && c->idle_due_ms <= now) {
 		say_goodbye(c);
 		c->idle_due_ms = 0;

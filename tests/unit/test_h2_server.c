@@ -1,0 +1,296 @@
+/* The HTTP/2 server on a real loop and a socket pair, against the framing library's client: what a
+ * peer that reads little, never, or sends what is not allowed may cost, and whom. */
+#include "http/http_conn.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <nghttp2/nghttp2.h>
+
+#include "h1_peer.h"
+#include "net/dial.h"
+#include "net/stream.h"
+
+#define LONG (66u << 20) /* more than the server ever keeps of a body */
+
+struct app {
+	struct loop *loop;
+	struct peer peer; /* its socket and guard */
+	struct timer tick, stop;
+	struct http_conn *conn;
+	struct exchange *x;
+	nghttp2_session *client;
+	size_t size, sent, got;
+	uint32_t goaway, reset; /* codes; UINT32_MAX: none */
+	int status, done;
+	bool reads, closed, ended;
+};
+
+/* ---- the handler ---- */
+
+static void pour(struct exchange *x)
+{
+	static const char block[5000];
+	struct app *a = x->ctx;
+	while (a->sent < a->size) {
+		a->sent += sizeof(block);
+		if (exchange_write(x, block, sizeof(block)) > STREAM_HIGH_WATER)
+			return;
+	}
+	if (a->size)
+		exchange_end(x, NULL);
+	a->size = 0;
+}
+
+static void on_done(struct exchange *x, int status)
+{
+	struct app *a = x->ctx;
+	a->done = usual_errno(status);
+	a->x = NULL;
+}
+
+static const struct handler handler = {.on_writable = pour, .on_done = on_done};
+
+static void on_request(void *ctx, struct exchange *x)
+{
+	struct app *a = ctx;
+	struct msg *m = msg_new_response(200);
+	msg_set_body(m, BODY_CHUNKED, 0);
+	x->handler = &handler;
+	x->ctx = a;
+	a->x = x;
+	exchange_respond(x, m, false);
+	msg_free(m);
+	pour(x);
+}
+
+static void on_closed(void *ctx, struct http_conn *c)
+{
+	struct app *a = ctx;
+	(void)c;
+	a->closed = true;
+	loop_stop(a->loop);
+}
+
+/* ---- the client ---- */
+
+static ssize_t on_send(nghttp2_session *session, const uint8_t *p, size_t n, int flags, void *user)
+{
+	struct app *a = user;
+	(void)session, (void)flags;
+	ssize_t rc = send(a->peer.fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return rc < 0 ? NGHTTP2_ERR_WOULDBLOCK : rc;
+}
+
+static int on_chunk(
+	nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *user)
+{
+	struct app *a = user;
+	(void)session, (void)flags, (void)id, (void)p;
+	a->got += n;
+	return 0;
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *user)
+{
+	struct app *a = user;
+	(void)session;
+	if (f->hd.type == NGHTTP2_GOAWAY)
+		a->goaway = f->goaway.error_code;
+	if (f->hd.type == NGHTTP2_RST_STREAM)
+		a->reset = f->rst_stream.error_code;
+	if (f->hd.type == NGHTTP2_DATA && f->hd.flags & NGHTTP2_FLAG_END_STREAM)
+		a->ended = true;
+	if (a->ended || (f->hd.type == NGHTTP2_RST_STREAM && f->hd.stream_id == 1))
+		loop_stop(a->loop);
+	return 0;
+}
+
+static void client_turn(struct app *a)
+{
+	static uint8_t b[65536];
+	for (int i = 0; a->reads && i < 64; i++) {
+		ssize_t n = recv(a->peer.fd, b, sizeof(b), MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		assert_int_equal(nghttp2_session_mem_recv(a->client, b, (size_t)n), n);
+	}
+	nghttp2_session_send(a->client);
+	timer_arm(&a->tick, a->size ? 0 : 1);
+}
+
+static void on_tick(struct timer *t)
+{
+	client_turn(container_of(t, struct app, tick));
+}
+
+static void on_stop(struct timer *t)
+{
+	loop_stop(container_of(t, struct app, stop)->loop);
+}
+
+static void client_new(struct app *a)
+{
+	nghttp2_session_callbacks *cbs;
+	nghttp2_option *opt;
+	nghttp2_session_callbacks_new(&cbs);
+	nghttp2_option_new(&opt);
+	nghttp2_session_callbacks_set_send_callback(cbs, on_send);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_chunk);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame);
+	nghttp2_option_set_no_http_messaging(opt, 1);
+	nghttp2_option_set_max_send_header_block_length(opt, 16u << 20);
+	nghttp2_session_client_new2(&a->client, cbs, a, opt);
+	nghttp2_option_del(opt);
+	nghttp2_session_callbacks_del(cbs);
+	nghttp2_submit_settings(a->client, NGHTTP2_FLAG_NONE, NULL, 0);
+}
+
+static nghttp2_nv nv(const char *name, const char *value)
+{
+	return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
+		.value = (uint8_t *)(uintptr_t)value,
+		.namelen = strlen(name),
+		.valuelen = strlen(value)};
+}
+
+/* A request with `more` n times, all fields of the head given but the last `less`. */
+static void ask(struct app *a, unsigned less, nghttp2_nv more, unsigned n)
+{
+	static nghttp2_nv all[2000];
+	all[0] = nv(":method", "GET");
+	all[1] = nv(":scheme", "http");
+	all[2] = nv(":authority", "a.example");
+	all[3] = nv(":path", "/");
+	for (unsigned i = 0; i < n; i++)
+		all[4 - less + i] = more;
+	assert_true(nghttp2_submit_request(a->client, NULL, all, 4 - less + n, NULL, NULL) > 0);
+}
+
+/* ---- running ---- */
+
+static void start(struct app *a, const struct http_limits *l)
+{
+	struct err e;
+	static const struct stream_cb none;
+	if (loop_new(&a->loop, &e) < 0)
+		fail_msg("%s", e.text);
+	a->goaway = a->reset = UINT32_MAX;
+	a->done = 1;
+	int fd = peer_open(&a->peer, a->loop);
+	timer_cancel(&a->peer.tick); /* frames are read here */
+	timer_init(&a->tick, a->loop, on_tick);
+	timer_init(&a->stop, a->loop, on_stop);
+	timer_arm(&a->tick, 0);
+	client_new(a);
+	struct http_server_opts o = {
+		.limits = l, .on_request = on_request, .on_closed = on_closed, .ctx = a};
+	a->conn = h2_serve(stream_from_fd(a->loop, fd, &none, NULL), &o);
+}
+
+static void run_for(struct app *a, uint64_t ms)
+{
+	if (ms)
+		timer_arm(&a->stop, ms);
+	loop_run(a->loop);
+	timer_cancel(&a->stop);
+}
+
+static void finish(struct app *a)
+{
+	timer_cancel(&a->tick);
+	peer_stop(&a->peer);
+	if (!a->closed) {
+		http_conn_close(a->conn);
+		loop_run(a->loop);
+	}
+	assert_true(a->closed);
+	nghttp2_session_del(a->client);
+	loop_free(a->loop);
+	peer_done(&a->peer);
+}
+
+static void set_window(struct app *a, uint32_t n)
+{
+	const nghttp2_settings_entry iv = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, n};
+	nghttp2_submit_settings(a->client, NGHTTP2_FLAG_NONE, &iv, 1);
+}
+
+static const nghttp2_nv nothing;
+
+/* So little at a time that the server always has some left when it asks for more. */
+static void a_long_body_passes_through_a_small_window(void **state)
+{
+	struct app a = {.size = LONG, .reads = true};
+	(void)state;
+	start(&a, &http_limits_default);
+	set_window(&a, 16000);
+	ask(&a, 0, nothing, 0);
+	run_for(&a, 0);
+	assert_int_equal(a.reset, UINT32_MAX);
+	assert_true(a.ended);
+	assert_true(a.got >= LONG);
+	finish(&a);
+}
+
+/* A window for everything: what waits must wait in the streams, not all in the socket's queue. */
+static void who_never_reads_is_left(void **state)
+{
+	struct http_limits l = http_limits_default;
+	struct app a = {.size = LONG};
+	(void)state;
+	l.idle_ms = l.keepalive_ms = 100;
+	start(&a, &l);
+	set_window(&a, INT32_MAX);
+	nghttp2_submit_window_update(a.client, NGHTTP2_FLAG_NONE, 0, INT32_MAX - 65535);
+	ask(&a, 0, nothing, 0);
+	run_for(&a, 0);
+	assert_true(a.closed);
+	assert_int_equal(a.done, -110);
+	finish(&a);
+}
+
+static void a_head_that_is_refused_is_waited_for_no_longer(void **state)
+{
+	struct http_limits l = http_limits_default;
+	struct app a = {.reads = true};
+	(void)state;
+	l.head_ms = 50;
+	start(&a, &l);
+	ask(&a, 0, nothing, 0);
+	ask(&a, 1, nothing, 0);
+	run_for(&a, 300);
+	assert_int_equal(a.reset, NGHTTP2_PROTOCOL_ERROR);
+	assert_int_equal(a.goaway, UINT32_MAX);
+	assert_non_null(a.x); /* the other request goes on */
+	finish(&a);
+}
+
+static void fields_that_are_not_allowed_cost_as_much_as_others(void **state)
+{
+	static char value[2901];
+	struct app a = {.reads = true};
+	(void)state;
+	memset(value, 'v', sizeof(value) - 1);
+	value[sizeof(value) - 2] = 1;
+	start(&a, &http_limits_default);
+	ask(&a, 0, nv("x-v", value), 1500); /* 5 KB that stand for 4 MB */
+	run_for(&a, 0);
+	assert_true(a.closed);
+	assert_int_equal(a.goaway, NGHTTP2_ENHANCE_YOUR_CALM);
+	finish(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_long_body_passes_through_a_small_window),
+		cmocka_unit_test(who_never_reads_is_left),
+		cmocka_unit_test(a_head_that_is_refused_is_waited_for_no_longer),
+		cmocka_unit_test(fields_that_are_not_allowed_cost_as_much_as_others),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
