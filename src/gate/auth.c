@@ -112,8 +112,7 @@ void auth_clear_cookie(struct ask *ask, const char *name)
 
 static void tell_loops(struct auth *a, const struct session *s, const struct user *u)
 {
-	struct session_row row = {
-		.user_id = s->user_id,
+	struct session_row row = {.user_id = s->user_id,
 		.is_admin = u->is_admin,
 		.created_at = s->created_at,
 		.expires_at = s->expires_at};
@@ -139,6 +138,35 @@ static int64_t signed_in_at(struct auth *a, const struct session *s)
 	}
 	free_secret(list, n * sizeof(*list));
 	return at;
+}
+
+static bool is_among(const struct session *list, size_t n, int64_t id)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].id == id)
+			return true;
+	}
+	return false;
+}
+
+/* The store keeps so many of a person's sessions, and makes room; the loops must hear which ended.
+ */
+static int add_session(struct auth *a, struct session *s, struct err *e)
+{
+	struct session *was = NULL, *is = NULL;
+	size_t n_was = 0, n_is = 0;
+	int rc = sessions_list(a->o.db, s->user_id, &was, &n_was, e);
+	if (rc == 0)
+		rc = sessions_add(a->o.db, s, e);
+	if (rc == 0 && n_was >= SESSIONS_PER_USER_MAX)
+		rc = sessions_list(a->o.db, s->user_id, &is, &n_is, e);
+	for (size_t i = 0; rc == 0 && n_is && i < n_was; i++) {
+		if (!is_among(is, n_is, was[i].id))
+			a->o.notify.session_drop(a->o.notify.ctx, was[i].cookie_sha256);
+	}
+	free_secret(was, n_was * sizeof(*was));
+	free_secret(is, n_is * sizeof(*is));
+	return rc;
 }
 
 static int64_t expiry(struct auth *a, const struct session *s, int64_t now)
@@ -168,7 +196,7 @@ int auth_begin_session(struct auth *a, struct ask *ask, struct session *s, struc
 	const char *agent = msg_get(ask->req, "user-agent");
 	snprintf(s->agent, sizeof(s->agent), "%s", agent ? agent : "");
 	str_copy(s->address, sizeof(s->address), ask->peer);
-	rc = sessions_add(a->o.db, s, e);
+	rc = add_session(a, s, e);
 	if (rc == 0) {
 		snprintf(line, sizeof(line),
 			SESSION_COOKIE "=%s; Path=/; Max-Age=%lld; Secure; HttpOnly; SameSite=Lax",
@@ -371,6 +399,24 @@ int auth_who(struct auth *a, const struct ask *ask, struct user *out, int64_t *s
 	return rc;
 }
 
+/* A device's page in use keeps the sign-in behind it alive as well, here and on the loops: one that
+ * is over for them alone would be sent from the page to the sign-in and back. */
+static void touch_parent(struct auth *a, const struct session *s, const struct user *u)
+{
+	struct session *list = NULL;
+	size_t n = 0;
+	struct err e;
+	sessions_list(a->o.db, s->user_id, &list, &n, &e);
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].id != s->parent)
+			continue;
+		list[i].expires_at = s->expires_at;
+		if (sessions_touch(a->o.db, s->parent, clock_unix(), s->expires_at, &e) == 0)
+			tell_loops(a, &list[i], u);
+	}
+	free_secret(list, n * sizeof(*list));
+}
+
 void auth_touched(struct auth *a, const uint8_t hash[32])
 {
 	struct session s;
@@ -384,9 +430,8 @@ void auth_touched(struct auth *a, const uint8_t hash[32])
 		s.expires_at = expiry(a, &s, now);
 	if (sessions_touch(a->o.db, s.id, now, s.expires_at, &e) == 0)
 		tell_loops(a, &s, &u);
-	/* A device's page in use keeps the sign-in behind it alive as well. */
 	if (s.parent)
-		sessions_touch(a->o.db, s.parent, now, s.expires_at, &e);
+		touch_parent(a, &s, &u);
 }
 
 /* ---- one-time links ---- */
@@ -431,7 +476,7 @@ int auth_make_token(struct auth *a, const struct user *u, const char *host,
 	str_copy(s.host, sizeof(s.host), host);
 	random_token(out, 32);
 	sha256(s.cookie_sha256, out, strlen(out));
-	int rc = sessions_add(a->o.db, &s, e);
+	int rc = add_session(a, &s, e);
 	if (rc == 0)
 		tell_loops(a, &s, u);
 	return rc;

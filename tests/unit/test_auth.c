@@ -151,14 +151,14 @@ static void sign_in_leads_back_to_the_page_that_asked(void **state)
 {
 	(void)state;
 	static const char *const rows[][2] = {
-		{"/devices/tv?x=1", "/devices/tv?x=1"},
-		{"/", "/"},
-		{"//evil.example", "/"},
-		{"/\\evil.example", "/"},
-		{"https://evil.example/", "/"},
-		{"/a%20b", "/"},
-		{"", "/"}
-	};
+		{"/devices/tv?x=1",       "/devices/tv?x=1"},
+                {"/",                     "/"              },
+                {"//evil.example",        "/"              },
+		{"/\\evil.example",       "/"              },
+                {"https://evil.example/", "/"              },
+                {"/a%20b",                "/"              },
+		{"",		      "/"              }
+        };
 	char cookie[256], form[200];
 	struct answer a;
 	sign_up(cookie);
@@ -399,6 +399,7 @@ static void use_prolongs_a_session_but_never_past_its_lifetime(void **state)
 	assert_in_range(s.expires_at, now + 3590, now + 3600); /* idle */
 	assert_in_range(parent.expires_at, now + 3590, now + 3600);
 	assert_int_equal(told.last.expires_at, s.expires_at);
+	assert_memory_equal(told.last.hash, base, 32); /* the loops know of both */
 	/* The sign-in is old, the device's session young: it must not outlive nor renew the
 	 * sign-in. */
 	set_age(&parent, 2 * 3600 - 600);
@@ -415,6 +416,33 @@ static void use_prolongs_a_session_but_never_past_its_lifetime(void **state)
 	unsigned puts = told.puts;
 	auth_touched(auth, (const uint8_t[32]){1});
 	assert_int_equal(told.puts, puts);
+}
+
+static void what_makes_room_for_a_session_ends_on_the_loops_too(void **state)
+{
+	(void)state;
+	char cookie[256];
+	uint8_t base[32];
+	struct answer a;
+	struct session s;
+	int64_t now = clock_unix();
+	sign_up(cookie);
+	memcpy(base, told.last.hash, 32);
+	find(base, &s);
+	OK(&st, db_run(st.db, &st.e, "UPDATE sessions SET last_seen_at = ?", "i", now - 20) - 1);
+	int made = db_run(st.db, &st.e,
+		"WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+		" INSERT INTO sessions (cookie_sha256, user_id, host, created_at, last_seen_at,"
+		" expires_at, agent, address)"
+		" SELECT randomblob(32), ?2, ?3, ?4, ?4, ?4 + 600, '', '' FROM n",
+		"iiti", (int64_t)SESSIONS_PER_USER_MAX, s.user_id, BASE, now);
+	assert_int_equal(made, SESSIONS_PER_USER_MAX - 1);
+	told.drops = 0;
+	ask_base("POST", "/signin", "user=ann&password=correct+horse", NULL, &a);
+	assert_int_equal(a.status, 303);
+	assert_int_equal(told.drops, 1);
+	assert_memory_equal(told.dropped[0], base, 32);
+	assert_false(is_in(cookie));
 }
 
 static void the_gateways_own_pages_are_use_as_well(void **state)
@@ -482,12 +510,12 @@ static void unknown_pages_stay_the_callers(void **state)
 		enum ask_kind kind;
 		const char *method, *target;
 	} rows[] = {
-		{ASK_BASE, "GET", "/nothing"},
-		{ASK_BASE, "DELETE", "/signin"},
-		{ASK_BASE, "GET", "/signout"},
-		{ASK_DEVICE, "GET", "/signin"},
-		{ASK_DEVICE, "POST", "/.lanthorn/cb"},
-		{ASK_BASE, "GET", "/.lanthorn/cb"},
+		{ASK_BASE,   "GET",    "/nothing"     },
+		{ASK_BASE,   "DELETE", "/signin"      },
+		{ASK_BASE,   "GET",    "/signout"     },
+		{ASK_DEVICE, "GET",    "/signin"      },
+		{ASK_DEVICE, "POST",   "/.lanthorn/cb"},
+		{ASK_BASE,   "GET",    "/.lanthorn/cb"},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct ask_lab *x = ask_lab_new(&(struct ask_question){
@@ -535,6 +563,7 @@ int main(void)
 		AUTH_TEST(signing_out_ends_parent_and_children_on_the_loops),
 		AUTH_TEST(a_removed_host_ends_its_sessions),
 		AUTH_TEST(use_prolongs_a_session_but_never_past_its_lifetime),
+		AUTH_TEST(what_makes_room_for_a_session_ends_on_the_loops_too),
 		AUTH_TEST(the_gateways_own_pages_are_use_as_well),
 		AUTH_TEST(sessions_are_told_again_at_the_next_start),
 		AUTH_TEST(the_end_answers_what_waits_for_a_password),
