@@ -75,7 +75,7 @@ static int ask(int fd, const char *line, size_t n, uint64_t deadline_ms)
 		if (wait_for(fd, POLLIN, deadline_ms) < 0)
 			return fail("the steward", "did not answer in time");
 		ssize_t k = recv(fd, answer + got, sizeof(answer) - 1 - got, 0);
-		if (k <= 0 && errno != EINTR)
+		if (k == 0 || (k < 0 && errno != EINTR))
 			return fail("the steward", "went away");
 		got += k > 0 ? (size_t)k : 0;
 	}
