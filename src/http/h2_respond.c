@@ -258,12 +258,16 @@ static size_t write_body(struct exchange *x, const void *p, size_t n)
 static void set_idle(struct exchange *x, uint64_t ms)
 {
 	struct h2_stream *st = of(x);
+	uint64_t usual = st->c->o.limits->idle_ms;
 	st->idle_ms = ms;
 	h2_touch(st);
 	if (ms)
 		timer_arm(&st->idle, ms);
 	else
 		timer_cancel(&st->idle);
+	/* Silence is no sign then: TCP has to tell that the client vanished. */
+	if (x->responded && usual && (!ms || ms > usual))
+		stream_dead_peer_timeout(st->c->s, usual);
 }
 
 static void end_response(struct exchange *x, const struct msg *trailers)

@@ -220,6 +220,12 @@ void stream_close_after_flush(struct stream *s, uint64_t ms)
 	s->deadline_at_ms = s->loop->now_ms + ms;
 }
 
+/* A peer that vanished is a matter of TCP. */
+void stream_dead_peer_timeout(struct stream *s, uint64_t ms)
+{
+	(void)s, (void)ms;
+}
+
 void stream_idle_timeout(struct stream *s, uint64_t ms)
 {
 	s->idle_ms = ms;
