@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "net/dnsask.h"
@@ -34,6 +35,7 @@ struct propagation {
 	struct judge_server heard[PLACE_SERVERS_MAX];
 	struct one asks[PLACE_SERVERS_MAX];
 	unsigned open, round;
+	bool told;
 	struct timer timer;
 	char text[512];
 	propagation_fn fn;
@@ -48,6 +50,22 @@ static void finish(struct propagation *p, int rc)
 	free(p);
 }
 
+/* Once, when it takes long: whoever watches the log shall know what is waited for. */
+static void tell_wait(struct propagation *p, const char *words)
+{
+	bool nobody = true;
+	if (p->told || p->times.elapsed_ms < JUDGE_SILENT_MS)
+		return;
+	p->told = true;
+	for (unsigned i = 0; i < p->place.n_servers; i++)
+		nobody = nobody && p->heard[i].heard == HEARD_NOTHING;
+	log_info("steward/propagation", "still waiting for name servers", "name", p->place.target,
+		"why", words, "hint",
+		nobody ? "port 53 outward may be blocked; it goes on without seeing the record "
+			 "after two minutes, or the TTL if that is longer"
+		       : NULL);
+}
+
 static void conclude(struct propagation *p)
 {
 	char words[400];
@@ -56,6 +74,7 @@ static void conclude(struct propagation *p)
 	snprintf(p->text, sizeof(p->text), "%s", words);
 	switch (v) {
 	case JUDGE_WAIT:
+		tell_wait(p, words);
 		timer_arm(&p->timer, judge_interval_ms(p->round++));
 		return;
 	case JUDGE_READY:

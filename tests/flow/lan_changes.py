@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import ssl
+import sys
 import time
 
 import lib
@@ -17,11 +18,32 @@ DEAD_S = 45    # a link that hears nothing more is given up after 30 s
 IDLE_S = 8     # limits of the configuration below
 HELD = 12      # connections that nobody closes
 SOCKETS = 4    # WebSockets of the same kind
+OTHER = 5353   # where the name server is reached while port 53 is blocked
+BLIND_S = 120  # a proof that nobody can look at is trusted after so long
 STATE = {}
 
 
+class Home(Lan):
+    """Its provider's servers can also be asked and changed on another port, so that port 53 outward
+    can be blocked."""
+
+    def config_text(self):
+        text = super().config_text()
+        for old, new in ((f"server: {self.lab.dns_addr}:53", f"server: {self.lab.dns_addr}:{OTHER}"),
+                         (f'["{self.lab.dns_addr}:53"]', f'["{self.lab.dns_addr}:{OTHER}"]')):
+            check(old in text, f"{old!r} is not in the configuration")
+            text = text.replace(old, new)
+        return text
+
+    def make_lab(self, settings):
+        super().make_lab(settings)
+        self.at["dns"].nft("table ip other { chain pre { type nat hook prerouting priority -100; "
+                           f"udp dport {OTHER} redirect to :53; "
+                           f"tcp dport {OTHER} redirect to :53; }}; }}")
+
+
 def make():
-    return Lan(f"limits:\n  idle_timeout: {IDLE_S}s\n  keepalive: {IDLE_S}s\n")
+    return Home(f"limits:\n  idle_timeout: {IDLE_S}s\n  keepalive: {IDLE_S}s\n")
 
 
 def devices(lan):
@@ -135,6 +157,34 @@ def a_device_that_vanished_is_seen_to_be_away(lan):
     check(code == 0 and status in (503, 504), f"its page: {code} {status}")
 
 
+def certificate(lan, name):
+    return next(c for c in lan.ctl("certs")["certificates"] if c["id"] == name)
+
+
+def with_port_53_blocked_a_new_device_works_at_once(lan):
+    """Under the wildcard; its own certificate comes late, in the last promise of this flow."""
+    lan.at["gateway"].nft(
+        "table inet outward { chain out { type filter hook output priority 0; "
+        "oifname eth0 udp dport 53 drop; oifname eth0 tcp dport 53 drop; }; }")
+    lan.at["blind"] = lan.at["ca"]
+    lan.add_device("blind", "Blind")
+    STATE["blind"] = time.monotonic()
+    wait_for("its page, under the wildcard", lambda: lan.open("blind")[:2] == (0, 200), 20)
+
+
+def meanwhile_the_log_says_what_is_waited_for(lan):
+    wait_for("the words", lambda: re.search(
+        r"still waiting for name servers name=_acme-challenge\.blind.*does not answer.*"
+        "port 53 outward may be blocked", lan.ctl_run("logs", "1000").stdout), 60)
+
+
+def the_order_is_placed_in_the_end(lan):
+    left = BLIND_S + 60 - (time.monotonic() - STATE["blind"])
+    wait_for("the certificate", lambda: certificate(lan, "blind")["state"] == "held",
+             max(left, 10), 0.5)
+    print(f"after {time.monotonic() - STATE['blind']:.0f} s", file=sys.stderr)
+
+
 def half_open_connections_of_a_guest_are_forgotten(lan):
     wait_for("the end of all", lambda: seen_from(lan, lan.at["mallory"]) == 0, DEAD_S)
     equal(lan.open("bell")[:2], (0, 200), "bell, which the guest had open")
@@ -187,6 +237,7 @@ def nothing_is_left_open(lan):
 netns.enter(mounts=True)
 lib.run([
     a_home_with_two_devices,
+    with_port_53_blocked_a_new_device_works_at_once,
     a_request_to_a_device_that_vanished_is_answered,
     a_moved_device_links_from_its_new_address,
     a_device_that_vanished_is_seen_to_be_away,
@@ -196,4 +247,6 @@ lib.run([
     the_same_certificates_are_served_there,
     devices_and_phone_find_the_new_address_by_dns,
     nothing_is_left_open,
+    meanwhile_the_log_says_what_is_waited_for,
+    the_order_is_placed_in_the_end,
 ], make)
