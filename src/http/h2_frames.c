@@ -9,6 +9,9 @@
 #include "net/stream.h"
 
 #define RESET_FREE_MAX 1000u
+/* Enough for all the cookies that a browser keeps for a domain: it must hear the answer that clears
+ * them. The budget of field bytes ends sooner. */
+#define CONTINUATIONS_MAX 64u
 
 static uint64_t now_ms(const struct h2_conn *c)
 {
@@ -257,7 +260,7 @@ nghttp2_session *h2_session_new(struct h2_conn *c)
 	nghttp2_option_set_no_auto_window_update(opt, 1);
 	nghttp2_option_set_no_closed_streams(opt, 1);
 	nghttp2_option_set_stream_reset_rate_limit(opt, RESET_FREE_MAX, 33);
-	nghttp2_option_set_max_continuations(opt, 8);
+	nghttp2_option_set_max_continuations(opt, CONTINUATIONS_MAX);
 	if (nghttp2_session_server_new2(&session, cbs, c, opt))
 		abort();
 	nghttp2_option_del(opt);

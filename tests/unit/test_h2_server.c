@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <nghttp2/nghttp2.h>
 
 #include "h1_peer.h"
@@ -25,8 +26,8 @@ struct app {
 	nghttp2_session *client;
 	size_t size, sent, got;
 	uint32_t goaway, reset; /* codes; UINT32_MAX: none */
-	int status, done;
-	bool reads, closed, ended;
+	int status, done, fd;   /* fd: the server's end */
+	bool reads, closed, ended, cleared, long_lived;
 };
 
 /* ---- the handler ---- */
@@ -64,6 +65,8 @@ static void on_request(void *ctx, struct exchange *x)
 	a->x = x;
 	exchange_respond(x, m, false);
 	msg_free(m);
+	if (a->long_lived)
+		exchange_set_idle(x, 0);
 	pour(x);
 }
 
@@ -91,6 +94,18 @@ static int on_chunk(
 	struct app *a = user;
 	(void)session, (void)flags, (void)id, (void)p;
 	a->got += n;
+	return 0;
+}
+
+static int on_field(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+	size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+{
+	struct app *a = user;
+	(void)session, (void)frame, (void)name_len, (void)value_len, (void)flags;
+	if (!strcmp((const char *)name, ":status"))
+		a->status = atoi((const char *)value);
+	if (!strcmp((const char *)name, "clear-site-data"))
+		a->cleared = !strcmp((const char *)value, "\"cookies\"");
 	return 0;
 }
 
@@ -140,6 +155,7 @@ static void client_new(struct app *a)
 	nghttp2_option_new(&opt);
 	nghttp2_session_callbacks_set_send_callback(cbs, on_send);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_chunk);
+	nghttp2_session_callbacks_set_on_header_callback(cbs, on_field);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame);
 	nghttp2_option_set_no_http_messaging(opt, 1);
 	nghttp2_option_set_max_send_header_block_length(opt, 16u << 20);
@@ -172,6 +188,26 @@ static void ask(struct app *a, unsigned less, nghttp2_nv more, unsigned n)
 
 /* ---- running ---- */
 
+/* Instead of the socket pair, of which nobody asks whether the other end lives. */
+static int over_tcp(struct app *a)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+	socklen_t n = sizeof(sa);
+	int type = SOCK_STREAM | SOCK_CLOEXEC, door = socket(AF_INET, type, 0);
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	close(a->peer.fd);
+	close(a->fd);
+	a->peer.fd = socket(AF_INET, type, 0);
+	assert_int_equal(bind(door, (struct sockaddr *)&sa, n), 0);
+	assert_int_equal(listen(door, 1), 0);
+	assert_int_equal(getsockname(door, (struct sockaddr *)&sa, &n), 0);
+	assert_int_equal(connect(a->peer.fd, (struct sockaddr *)&sa, n), 0);
+	int fd = accept4(door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	close(door);
+	return fd;
+}
+
 static void start(struct app *a, const struct http_limits *l)
 {
 	struct err e;
@@ -180,7 +216,9 @@ static void start(struct app *a, const struct http_limits *l)
 		fail_msg("%s", e.text);
 	a->goaway = a->reset = UINT32_MAX;
 	a->done = 1;
-	int fd = peer_open(&a->peer, a->loop);
+	int fd = a->fd = peer_open(&a->peer, a->loop);
+	if (a->long_lived)
+		fd = a->fd = over_tcp(a);
 	timer_cancel(&a->peer.tick); /* frames are read here */
 	timer_init(&a->tick, a->loop, on_tick);
 	timer_init(&a->stop, a->loop, on_stop);
@@ -284,6 +322,39 @@ static void fields_that_are_not_allowed_cost_as_much_as_others(void **state)
 	finish(&a);
 }
 
+/* As many as a browser keeps. Who is not told to forget them is shut out as long as they last. */
+static void too_many_cookies_are_cleared(void **state)
+{
+	static char value[2901];
+	struct app a = {.reads = true};
+	(void)state;
+	memset(value, 'v', sizeof(value) - 1);
+	nghttp2_nv cookie = nv("cookie", value);
+	cookie.flags = NGHTTP2_NV_FLAG_NO_INDEX; /* no frame is spared */
+	start(&a, &http_limits_default);
+	ask(&a, 0, cookie, 240);
+	run_for(&a, 0);
+	assert_int_equal(a.goaway, UINT32_MAX);
+	assert_int_equal(a.status, 431);
+	assert_true(a.cleared);
+	finish(&a);
+}
+
+static void a_client_that_vanished_is_found_where_nothing_is_sent(void **state)
+{
+	struct app a = {.reads = true, .long_lived = true};
+	int on = 0;
+	socklen_t n = sizeof(on);
+	(void)state;
+	start(&a, &http_limits_default);
+	ask(&a, 0, nothing, 0);
+	run_for(&a, 300);
+	assert_non_null(a.x);
+	assert_int_equal(getsockopt(a.fd, SOL_SOCKET, SO_KEEPALIVE, &on, &n), 0);
+	assert_true(on);
+	finish(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +362,8 @@ int main(void)
 		cmocka_unit_test(who_never_reads_is_left),
 		cmocka_unit_test(a_head_that_is_refused_is_waited_for_no_longer),
 		cmocka_unit_test(fields_that_are_not_allowed_cost_as_much_as_others),
+		cmocka_unit_test(too_many_cookies_are_cleared),
+		cmocka_unit_test(a_client_that_vanished_is_found_where_nothing_is_sent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
