@@ -84,11 +84,20 @@ static void length_text(char out[24], const struct h2_stream *st, const struct m
 		snprintf(out, 24, "0");
 }
 
+/* To a CONNECT any success would say that the WebSocket is open (RFC 8441 §5). */
+static int status_of(const struct h2_stream *st, const struct msg *head)
+{
+	int status = msg_status(head);
+	if (st->tunnel)
+		return 200;
+	return msg_upgrade(st->x.req) && status >= 200 && status < 300 ? 502 : status;
+}
+
 static void put_head(
 	struct nva *v, char text[32], const struct h2_stream *st, const struct msg *head, bool end)
 {
 	const char *server = st->c->o.server_name;
-	int status = st->tunnel ? 200 : msg_status(head);
+	int status = status_of(st, head);
 	v->n = 0;
 	snprintf(text, 8, "%d", status);
 	puts_(v, ":status", text);

@@ -47,6 +47,9 @@ class House(Device):
         if request[1] == "refused":
             sock.sendall(b"HTTP/1.1 418 No\r\nContent-Length: 2\r\n\r\nno")
             return True
+        if request[1] == "page":
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\na page")
+            return True
         sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                      b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept.encode() +
                      b"\r\n\r\n")
@@ -147,6 +150,8 @@ def a_websocket_that_is_not_agreed_upon_does_not_open(stack):
     with H2(stack, stack.host("one")) as conn:
         st = conn.ask(connect_head(conn, "/ws/refused"), end=False)
         equal((st.status, st.body), (418, b"no"))
+        st = conn.ask(connect_head(conn, "/ws/page"), end=False)
+        equal((st.status, st.body), (502, b"a page"), "success would open it")
         st = conn.ask(connect_head(conn, "/ws/lies"), end=False)
         check(st.status != 200, "a wrong Sec-WebSocket-Accept was taken")
         st = conn.ask(connect_head(conn, "/ws", origin="https://evil.example"), end=False)
