@@ -1,7 +1,7 @@
 /* What a peer may cost on one HTTP/2 connection beyond the requests it is served: token buckets for
  * frames, resets and header bytes. A request that was answered whole gives back what its head took,
- * and data that went out pays for the window updates that it needs; so a client at work never runs
- * dry, and a flood does within milliseconds. Pure: time is given. */
+ * and data that moved pays for the frames and window updates that it needs; so a client at work
+ * never runs dry, and a flood does within milliseconds. Pure: time is given. */
 #pragma once
 
 #include <stdbool.h>

@@ -41,7 +41,7 @@ struct h2_conn {
 	uint64_t head_due_ms;  /* 0: no header block is half there */
 	uint64_t idle_due_ms;  /* 0: there are streams */
 	uint64_t drain_due_ms; /* 0: not draining */
-	uint64_t sent;         /* of body bytes, not yet turned into budget */
+	uint64_t moved;        /* of body bytes, not yet turned into budget */
 	int why;               /* of our own closing */
 	uint32_t code;         /* of our GOAWAY */
 	enum h2_conn_state state;
@@ -83,6 +83,8 @@ bool h2_is_whole(const struct h2_stream *st);
 size_t h2_queued(const struct h2_stream *st);
 /* Have the deadline that is next. */
 void h2_conn_arm(struct h2_conn *c);
+/* Body bytes moved, either way: they pay for the frames that they need. */
+void h2_earn(struct h2_conn *c, size_t n);
 /* The library's end of a new connection. */
 nghttp2_session *h2_session_new(struct h2_conn *c);
 /* The callbacks of the library that send bodies. */

@@ -185,6 +185,7 @@ static int on_data_chunk(
 		return 0;
 	}
 	h2_touch(st);
+	h2_earn(c, n);
 	st->x.expects_continue = false;
 	if (st->paused || st->in.len) {
 		if (buf_append(&st->in, p, n) < 0)

@@ -155,11 +155,11 @@ static void take_out(struct h2_stream *st, size_t n)
 	st->out_at = 0;
 }
 
-static void earn(struct h2_conn *c, size_t n)
+void h2_earn(struct h2_conn *c, size_t n)
 {
-	c->sent += n;
-	h2_budget_give(&c->budget, H2_COST_FRAME, c->sent / EARN_BYTES);
-	c->sent %= EARN_BYTES;
+	c->moved += n;
+	h2_budget_give(&c->budget, H2_COST_FRAME, c->moved / EARN_BYTES);
+	c->moved %= EARN_BYTES;
 }
 
 static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
@@ -174,7 +174,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 	if (n)
 		stream_write(c->s, st->out.data + st->out_at, n);
 	take_out(st, n);
-	earn(c, n);
+	h2_earn(c, n);
 	h2_touch(st);
 	if (st->over_high && h2_queued(st) < STREAM_LOW_WATER)
 		h2_mark(st);
