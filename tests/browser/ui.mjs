@@ -150,6 +150,8 @@ const certificates = [
 		await it.getByRole('button').click();
 		const seen = card(phone, `lamp.${stack.domain}`);
 		await seen.getByText('Trusted, but renewal failed').waitFor();
+		/* Within a minute of the last order the gateway itself waits first. */
+		await seen.locator('.note', { hasText: /being maintained/ }).waitFor({ timeout: 100000 });
 		const note = await seen.locator('.note').textContent();
 		for (const words of [/being maintained/, /status page/, /Next attempt in/])
 			check(words.test(note), `${words} is not in: ${note}`);
