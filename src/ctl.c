@@ -18,7 +18,7 @@
 
 struct ctl {
 	const char *socket;
-	bool json, admin;
+	bool json, admin, wants_help;
 	const char *title;
 	char **args; /* after the verb */
 	int n_args;
@@ -155,9 +155,9 @@ static char *grant_path(struct ctl *c, const char *end)
 
 static void say_token(const json_t *body)
 {
-	printf("A script reaches https://%s/ with this field, for a year:\n\n"
+	printf("A script reaches %s with this field, for a year:\n\n"
 	       "  Lanthorn-Token: %s\n\n",
-		json_string_value(json_object_get(body, "host")),
+		json_string_value(json_object_get(body, "url")),
 		json_string_value(json_object_get(body, "token")));
 }
 
@@ -227,7 +227,8 @@ static int run_secret(struct ctl *c)
 	char line[4098];
 	if (c->n_args != 1)
 		return usage_of("secret");
-	if (!fgets(line, sizeof(line), stdin) || !strchr(line, '\n')) {
+	bool whole = fgets(line, sizeof(line), stdin) && (strchr(line, '\n') || feof(stdin));
+	if (!whole) {
 		fputs("lanthornctl: give the secret on standard input, as one line\n", stderr);
 		return EXIT_USAGE;
 	}
@@ -300,7 +301,7 @@ static int usage_of(const char *name)
 	return EXIT_USAGE;
 }
 
-static void help(void)
+static void help_all(void)
 {
 	puts("Usage: lanthornctl [--socket FILE] [--json] VERB …\n");
 	for (size_t i = 0; i < N_VERBS; i++)
@@ -312,13 +313,28 @@ static void help(void)
 	     "Exit codes: 0 done, 1 refused, 64 wrong usage, 69 the gateway is not there.");
 }
 
+/* Of all verbs, or of this one alone. Exit code: that help was asked for, or has to be read. */
+static int help(const struct ctl *c, const char *name)
+{
+	bool found = false;
+	for (size_t i = 0; i < N_VERBS && !found; i++) {
+		found = strcmp(verbs[i].name, name) == 0;
+		if (found)
+			printf("Usage: lanthornctl %s %s\n  %s\nExample: %s\n", name, verbs[i].args,
+				verbs[i].help, verbs[i].example);
+	}
+	if (!found)
+		help_all();
+	return c->wants_help ? 0 : EXIT_USAGE;
+}
+
 static int run_verb(struct ctl *c, const char *name)
 {
 	const char *near = NULL;
 	unsigned best = 3;
 	for (size_t i = 0; i < N_VERBS; i++) {
 		if (strcmp(verbs[i].name, name) == 0)
-			return verbs[i].run(c);
+			return c->n_args && !verbs[i].args[0] ? usage_of(name) : verbs[i].run(c);
 		unsigned d = str_distance(verbs[i].name, name);
 		if (d < best) {
 			best = d;
@@ -359,8 +375,8 @@ int main(int argc, char **argv)
 			c.title = optarg;
 			break;
 		case 'h':
-			help();
-			return 0;
+			c.wants_help = true;
+			break;
 		case 'v':
 			puts("lanthornctl " PACKAGE_VERSION);
 			return 0;
@@ -369,10 +385,8 @@ int main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	if (optind == argc) {
-		help();
-		return EXIT_USAGE;
-	}
+	if (c.wants_help || optind == argc)
+		return help(&c, optind < argc ? argv[optind] : "");
 	c.args = argv + optind + 1;
 	c.n_args = argc - optind - 1;
 	return run_verb(&c, argv[optind]);

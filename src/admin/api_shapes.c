@@ -96,7 +96,7 @@ const struct api_shape api_shape_link = SHAPE("Link", TEXT("link"), NUMBER("expi
 const struct api_shape api_shape_invite =
 	SHAPE("Invite", ONE("user", &api_shape_user), TEXT("link"), NUMBER("expires"));
 
-const struct api_shape api_shape_token = SHAPE("Token", TEXT("host"), TEXT("token"));
+const struct api_shape api_shape_token = SHAPE("Token", TEXT("host"), TEXT("url"), TEXT("token"));
 
 static const struct api_shape session = SHAPE("Session", NUMBER("id"), TRUTH("script"),
 	TEXT_OR_NULL("device"), TEXT("agent"), TEXT_OR_NULL("address"), NUMBER("created"),

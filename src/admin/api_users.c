@@ -262,7 +262,8 @@ static void post_token(struct api_call *q)
 	}
 	control_tell_person(q->c, u.id);
 	api_audit(q, "user.token", q->param[1], u.name);
-	api_reply(q, 201, json_pack("{s:s,s:s}", "host", host, "token", token));
+	api_reply(q, 201, json_pack("{s:s,s:o,s:s}", "host", host, "url", api_url_json(q, host),
+				    "token", token));
 	wipe(token, sizeof(token));
 }
 

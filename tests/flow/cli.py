@@ -46,6 +46,11 @@ def help_names_every_verb_with_an_example(_):
         check(f"e.g. lanthornctl {verb}" in done.stdout, f"no example of {verb}")
     check("Exit codes" in done.stdout, "no exit codes")
     check(max(map(len, done.stdout.splitlines())) <= 140, "very long lines")
+    for verb in VERBS:
+        done = ctl_alone(verb, "--help")
+        equal((done.returncode, done.stderr), (0, ""), f"{verb} --help")
+        check(done.stdout.startswith(f"Usage: lanthornctl {verb} ") and
+              done.stdout.count("Example: ") == 1, f"more than {verb}: {done.stdout}")
     equal(ctl_alone("--version").stdout.split()[0], "lanthornctl")
     for program in ("lanthornd", "lanthorn-agent"):
         done = subprocess.run([BUILD / program, "--help"], capture_output=True, text=True,
@@ -65,7 +70,8 @@ def wrong_usage_is_64_and_says_what_is_right(_):
     check("did you mean" not in done.stderr and "--help" in done.stderr, done.stderr)
     for args in (["pair"], ["pair", "a", "b"], ["renew"], ["devices", "remove"],
                  ["devices", "destroy", "tv"], ["users", "allow", "ada"], ["users", "frob"],
-                 ["logs", "many"], ["logs", "1", "2"], ["logs", "100000"]):
+                 ["status", "tv"], ["certs", "tv"], ["logs", "many"], ["logs", "1", "2"],
+                 ["logs", "100000"]):
         done = ctl_alone(*args)
         equal(done.returncode, 64, args)
         check("Usage: lanthornctl" in done.stderr and "Example:" in done.stderr, done.stderr)

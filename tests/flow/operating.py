@@ -40,6 +40,7 @@ def a_secret_is_kept_for_the_steward_alone(stack):
         stack.ctl_run("secret", bad, stdin="value\n")
     equal([p.name for p in path.parent.iterdir()], ["desec-token"], "files")
     equal(stack.ctl_run("secret", "empty", stdin="").returncode, 64, "no input")
+    equal(stack.ctl_run("secret", "unended", stdin="top-secret-value").returncode, 0, "no newline")
     equal(stack.ctl_run("secret", "empty", stdin="\n").returncode, 1, "an empty line")
     check("top-secret-value" not in stack.gateway.text(), "the secret is in the log")
 

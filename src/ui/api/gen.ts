@@ -475,6 +475,7 @@ export interface components {
 		};
 		Token: {
 			host: string;
+			url: string;
 			token: string;
 		};
 		Document: {
