@@ -202,6 +202,9 @@ static int syntax_error(struct reader *r, const yaml_parser_t *p)
 	if (p->error == YAML_READER_ERROR)
 		return err_set(r->e, -EINVAL, "%s:%zu:1: not valid UTF-8 text: %s", r->name,
 			p->mark.line + 1, problem);
+	if (p->error == YAML_SCANNER_ERROR && p->buffer.pointer && *p->buffer.pointer == '\t')
+		return err_set(r->e, -EINVAL, "%s:%zu:%zu: not valid YAML: a tab; indent by spaces",
+			r->name, p->problem_mark.line + 1, p->problem_mark.column + 1);
 	if (p->context)
 		return err_set(r->e, -EINVAL, "%s:%zu:%zu: not valid YAML: %s (%s at line %zu)",
 			r->name, p->problem_mark.line + 1, p->problem_mark.column + 1, problem,

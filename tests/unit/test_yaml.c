@@ -85,7 +85,9 @@ static void what_surprises_is_refused_with_its_place(void **state)
 			"f:2:2: not valid YAML: did not find expected ',' or ']' (while "
 			"parsing a flow sequence at line 1)"},
 		{"a:\n\tb: 1\n",
-			"f:2:1: not valid YAML: found character that cannot start any token "
+			"f:2:1: not valid YAML: a tab; indent by spaces"},
+		{"a:\n  @b: 1\n",
+			"f:2:3: not valid YAML: found character that cannot start any token "
 			"(while scanning for the next token at line 2)"},
 		{"a: 1\n  b: 2\n",
 			"f:2:4: not valid YAML: mapping values are not allowed in this context"},
