@@ -22,6 +22,7 @@ export function Field({ label, value, onInput, hint, secret, literal, wrong,
 	const id = useId();
 	const shared = {
 		...rest, id, value, autocomplete: autoComplete,
+		...(rest.pattern && hint && { title: hint }), // browsers say it with their refusal
 		...(literal && { autocapitalize: 'none' as const, spellcheck: false }),
 		...((hint || wrong) && { 'aria-describedby': id + 'h' }),
 		...(wrong && { 'aria-invalid': true }),

@@ -2,7 +2,6 @@
 import { useLocation } from 'preact-iso';
 import { useState } from 'preact/hooks';
 import { call } from '../api/client.ts';
-import { useMe } from '../api/me.ts';
 import { keepPairing } from '../lib/pairings.ts';
 import { Field } from '../parts/field.tsx';
 import { Page } from '../parts/page.tsx';
@@ -16,7 +15,6 @@ function labelFrom(title: string): string {
 }
 
 export function Add() {
-	const { domain } = useMe();
 	const { route } = useLocation();
 	const [title, setTitle] = useState('');
 	const [name, setName] = useState('');
@@ -38,7 +36,7 @@ export function Add() {
 					maxLength={48} hint="As people should see it, for example Television" />
 				<Field label="Name in the address" value={label} literal required maxLength={63}
 					pattern="[a-z0-9]([a-z0-9\-]*[a-z0-9])?" onInput={setName}
-					hint={`It will be at https://${label || 'name'}.${domain}/`} />
+					hint={`It will be at https://${label || 'name'}.${location.host}/`} />
 				{failure && <Problem failure={failure} />}
 				<button type="submit" aria-disabled={busy}>Add the device</button>
 			</form>
