@@ -287,9 +287,9 @@ static bool is_setup(const struct ask *ask)
 /* 0, or an answer was given. */
 static int find_link(struct auth *a, struct ask *ask, const char *token, struct invite *inv)
 {
-	static const struct auth_words stale = {"This link has been used",
-		"Each link works once and for a limited time. Ask for a new one; on the gateway "
-		"itself: lanthornctl setup",
+	static const struct auth_words stale = {"This link does not work any more",
+		"Each link works once and for a limited time. If you have an account, go on and "
+		"sign in; else ask whoever looks after this home for a new link.",
 		"/signin"};
 	uint8_t hash[32];
 	struct auth_keys k;

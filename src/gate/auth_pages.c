@@ -136,7 +136,8 @@ void auth_page_link(struct auth *a, struct ask *ask, const struct auth_page *p)
 	buf_printf(&b,
 		"<label for=\"name\">Name</label>\n<input id=\"name\" name=\"name\" "
 		"autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" required "
-		"maxlength=\"32\" pattern=\"[a-z0-9._\\-]{1,32}\" %s value=\"",
+		"maxlength=\"32\" pattern=\"[a-z0-9._\\-]{1,32}\" "
+		"title=\"Small letters, digits, dot, hyphen: for example ada\" %s value=\"",
 		p->setup ? "autofocus" : "readonly");
 	html_escape(&b, p->name ? p->name : "");
 	buf_puts(&b, "\">\n");
