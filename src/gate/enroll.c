@@ -191,9 +191,9 @@ static int admit(struct enroll *n, const struct enroll_request *r, const struct 
 	}
 	if (rc == 0)
 		rc = died = revoke_other_keys(n, r, &e);
-	if (rc >= 0 && (rc = db_commit(n->o.db, &e)) == 0)
+	rc = db_settle(n->o.db, rc, &e);
+	if (rc >= 0)
 		return died;
-	db_rollback(n->o.db);
 	buf_done(&out->der);
 out:
 	if (rc != -EEXIST)
@@ -333,16 +333,13 @@ static void renew_with(struct enroll *n, struct ask *a, const struct enroll_requ
 	}
 	limit_failed(n->issued, r->facts.device, now->mono_ms);
 	int rc = db_begin(n->o.db, &e);
-	bool begun = rc == 0;
-	if (rc == 0)
+	if (rc == 0) {
 		rc = issue(n, r, now, &c, &e);
-	if (rc == 0)
-		rc = revoke_expired(n, a->peer_serial, r->facts.device, now->unix_s);
-	if (rc == 0)
-		rc = db_commit(n->o.db, &e);
+		if (rc == 0)
+			rc = revoke_expired(n, a->peer_serial, r->facts.device, now->unix_s);
+		rc = db_settle(n->o.db, rc, &e);
+	}
 	if (rc < 0) {
-		if (begun)
-			db_rollback(n->o.db);
 		log_error(AREA, "cannot renew", "device", r->facts.device, "why", e.text);
 		refuse(a, 500, "the gateway could not write that down; try again");
 	} else {

@@ -30,7 +30,7 @@ int db_open(struct db **out, const char *path, enum db_kind kind, struct err *e)
 void db_close(struct db *db);
 
 /* Transactions nest: only the outermost writes, and a rollback inside undoes all of it. After a
- * failed call inside: db_rollback. */
+ * failed call inside: db_rollback. A commit that fails has ended the transaction, undone. */
 int db_begin(struct db *db, struct err *e);
 int db_commit(struct db *db, struct err *e);
 void db_rollback(struct db *db);
