@@ -17,6 +17,7 @@
 #include "gate/events.h"
 #include "gate/names.h"
 #include "store/conf.h"
+#include "store/db.h"
 #include "store/devices.h"
 
 #define AREA "admin/api_devices"
@@ -28,26 +29,42 @@ static void get_devices(struct api_call *q)
 
 /* ---- pairing ---- */
 
-static void reply_token(struct api_call *q, int status, const struct device *d)
-{
+struct pairing {
 	char text[TOKEN_TEXT_MAX];
-	int64_t expires = 0;
-	struct err e = {0};
-	int rc = enroll_token(q->c->enroll, d->id, q->now.unix_s, text, &expires, &e);
-	if (rc < 0) {
-		api_fail_err(q, rc, &e);
-		return;
-	}
+	int64_t expires;
+};
+
+static int make_token(struct api_call *q, const struct device *d, struct pairing *p, struct err *e)
+{
+	return enroll_token(q->c->enroll, d->id, q->now.unix_s, p->text, &p->expires, e);
+}
+
+/* Wipes `p`. */
+static void reply_token(struct api_call *q, int status, const struct device *d, struct pairing *p)
+{
 	api_audit(q, "device.pair", d->id, "ok");
 	control_tell_device(q->c, EVENT_DEVICES | EVENT_CERTIFICATES, d->id);
 	char host[330];
 	snprintf(host, sizeof(host), "%s.%s", d->id, q->c->conf->domain);
 	json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:s,s:I,s:o}", "name", d->id, "title",
 		d->title[0] ? d->title : d->id, "host", host, "url", api_url_json(q, host), "token",
-		text, "expires", (json_int_t)expires, "command",
-		json_sprintf("echo '%s' | sudo lanthorn-agent enrol", text));
-	wipe(text, sizeof(text));
+		p->text, "expires", (json_int_t)p->expires, "command",
+		json_sprintf("echo '%s' | sudo lanthorn-agent enrol", p->text));
+	wipe(p, sizeof(*p));
 	api_reply(q, status, o);
+}
+
+/* Both or none: a device without a token cannot be added once more. */
+static int add_with_token(struct api_call *q, struct device *d, struct pairing *p, struct err *e)
+{
+	struct db *db = q->c->db;
+	int rc = db_begin(db, e);
+	if (rc < 0)
+		return rc;
+	rc = devices_add(db, d, e);
+	if (rc == 0)
+		rc = make_token(q, d, p, e);
+	return db_settle(db, rc, e);
 }
 
 /* True when the name may be given to a new device; else the call has been answered. */
@@ -100,7 +117,8 @@ static void post_device(struct api_call *q)
 		api_fail(q, 422, "invalid", "the title is longer than 64 bytes", NULL);
 		return;
 	}
-	int rc = devices_add(q->c->db, &d, &e);
+	struct pairing p;
+	int rc = add_with_token(q, &d, &p, &e);
 	if (rc == -EEXIST) {
 		api_fail(q, 409, "taken", "a device of this name is paired already",
 			"Make a new token with `lanthornctl pair`, or choose another name");
@@ -112,7 +130,7 @@ static void post_device(struct api_call *q)
 	}
 	log_info(AREA, "device added", "device", d.id, "by", q->user.name);
 	control_follow(q->c);
-	reply_token(q, 201, &d);
+	reply_token(q, 201, &d, &p);
 }
 
 static bool find_device(struct api_call *q, struct device *d)
@@ -135,8 +153,15 @@ static bool find_device(struct api_call *q, struct device *d)
 static void post_pair(struct api_call *q)
 {
 	struct device d;
-	if (find_device(q, &d))
-		reply_token(q, 200, &d);
+	struct pairing p;
+	struct err e = {0};
+	if (!find_device(q, &d))
+		return;
+	int rc = make_token(q, &d, &p, &e);
+	if (rc < 0)
+		api_fail_err(q, rc, &e);
+	else
+		reply_token(q, 200, &d, &p);
 }
 
 static void patch_device(struct api_call *q)

@@ -11,6 +11,7 @@
 #include "base/xalloc.h"
 #include "gate/auth.h"
 #include "store/conf.h"
+#include "store/db.h"
 #include "store/invites.h"
 #include "store/sessions.h"
 
@@ -71,33 +72,48 @@ static void get_users(struct api_call *q)
 	api_reply(q, 200, json_pack("{s:o}", "users", a));
 }
 
-static void reply_link(struct api_call *q, int status, const struct user *u)
+/* Wipes `link`. */
+static void reply_link(struct api_call *q, int status, const struct user *u, struct auth_link *link)
 {
-	struct auth_link link;
-	struct err e = {0};
-	int rc = auth_make_link(q->c->auth, u, &link, &e);
-	if (rc == -EEXIST) {
-		api_fail(q, 409, "taken", e.text, "Run: lanthornctl users invite NAME");
-		return;
-	}
-	if (rc < 0) {
-		api_fail_err(q, rc, &e);
-		return;
-	}
 	if (u)
 		control_tell_person(q->c, u->id);
 	api_audit(q, u ? "user.invite" : "setup", u ? u->name : "first admin", "ok");
 	json_t *o =
-		json_pack("{s:s,s:I}", "link", link.url, "expires", (json_int_t)link.expires_at);
+		json_pack("{s:s,s:I}", "link", link->url, "expires", (json_int_t)link->expires_at);
 	if (u)
 		json_object_set_new(o, "user", user_json(q, u));
-	wipe(&link, sizeof(link));
+	wipe(link, sizeof(*link));
 	api_reply(q, status, o);
+}
+
+static void make_link(struct api_call *q, const struct user *u)
+{
+	struct auth_link link;
+	struct err e = {0};
+	int rc = auth_make_link(q->c->auth, u, &link, &e);
+	if (rc == -EEXIST)
+		api_fail(q, 409, "taken", e.text, "Run: lanthornctl users invite NAME");
+	else if (rc < 0)
+		api_fail_err(q, rc, &e);
+	else
+		reply_link(q, 201, u, &link);
 }
 
 static void post_setup(struct api_call *q)
 {
-	reply_link(q, 201, NULL);
+	make_link(q, NULL);
+}
+
+/* Both or none: a person without a link cannot be added once more. */
+static int add_with_link(struct control *c, struct user *u, struct auth_link *link, struct err *e)
+{
+	int rc = db_begin(c->db, e);
+	if (rc < 0)
+		return rc;
+	rc = users_add(c->db, u, e);
+	if (rc == 0)
+		rc = auth_make_link(c->auth, u, link, e);
+	return db_settle(c->db, rc, e);
 }
 
 static void post_user(struct api_call *q)
@@ -116,13 +132,14 @@ static void post_user(struct api_call *q)
 		api_fail(q, 422, "invalid", "the display name is longer than 64 bytes", NULL);
 		return;
 	}
-	int rc = users_add(q->c->db, &u, &e);
+	struct auth_link link;
+	int rc = add_with_link(q->c, &u, &link, &e);
 	if (rc < 0) {
 		api_fail_err(q, rc, &e);
 		return;
 	}
 	api_audit(q, "user.create", u.name, "ok");
-	reply_link(q, 201, &u);
+	reply_link(q, 201, &u, &link);
 }
 
 bool api_find_user(struct api_call *q, struct user *u)
@@ -141,7 +158,7 @@ static void post_invite(struct api_call *q)
 {
 	struct user u;
 	if (api_find_user(q, &u))
-		reply_link(q, 201, &u);
+		make_link(q, &u);
 }
 
 static void refuse(struct api_call *q, int rc, const struct err *e)
