@@ -210,6 +210,7 @@ class Home(lib.Stack):
         self.processes, self.devices, self.agents = [], {}, {}
         self.gateway, self.config, self.sections = None, "", {}
         self.expect_crashes, self.cut, self.published = set(), False, {}
+        self.patience = None  # s that `until` waits at most
         for name in ("state", "run", "agents"):
             (folder / name).mkdir(parents=True, mode=0o700)
         self.slow_uacme = folder / "slow-uacme"
@@ -231,7 +232,7 @@ class Home(lib.Stack):
             if self.cut:
                 raise lib.Fatal("cut short")
             return fn()
-        return wait_for(what, step, seconds, 0.02)
+        return wait_for(what, step, min(seconds, self.patience or seconds), 0.02)
 
     def agent_conf(self, name):
         path = self.folder / f"{name}.conf"
