@@ -15,7 +15,7 @@ PRELOAD = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 TEN_DAYS_AGO = {"FAKETIME": "-10d", "NO_FAKE_STAT": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "DONT_FAKE_MONOTONIC": "1", "TZ": "UTC",
                 "ASAN_OPTIONS": "verify_asan_link_order=0"}
-DISK = re.compile(r"disk|space|I/O|Input/output|full", re.I)
+DISK = re.compile(r"disk|space|I/O|Input/output|full|could not write", re.I)
 WILDCARD = "certificates: wildcard\n"
 
 
