@@ -247,11 +247,12 @@ static void emit_prctl(struct filter *f)
 	emit_return(f, REFUSED);
 }
 
-/* Typing into the terminal that somebody started us from. */
+/* Typing, or pasting, into the terminal that somebody started us from. */
 static void emit_ioctl(struct filter *f)
 {
 	load_arg(f, 1);
 	emit_if(f, BPF_JEQ, TIOCSTI, REFUSED);
+	emit_if(f, BPF_JEQ, TIOCLINUX, REFUSED);
 	emit_return(f, SECCOMP_RET_ALLOW);
 }
 

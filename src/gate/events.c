@@ -149,12 +149,16 @@ static void on_done(struct exchange *x, int status)
 
 static const struct handler stream_handler = {.on_done = on_done};
 
-static unsigned count_of(const struct event_table *t, const struct session *session)
+/* How many streams this sign-in has, and this person in all. */
+static void count(const struct event_table *t, const struct session *s, unsigned *own, unsigned *all)
 {
-	unsigned n = 0;
-	list_each(at, &t->streams) n +=
-		container_of(at, struct event_stream, node)->session == session;
-	return n;
+	*own = *all = 0;
+	list_each(at, &t->streams)
+	{
+		const struct session *theirs = container_of(at, struct event_stream, node)->session;
+		*own += theirs == s;
+		*all += theirs && theirs->row.user_id == s->row.user_id;
+	}
 }
 
 static void refuse(struct exchange *x, int status, const char *message)
@@ -191,7 +195,9 @@ void event_open(struct event_table *t, struct exchange *x, struct session *s)
 		refuse(x, 503, "too many pages are open");
 		return;
 	}
-	if (count_of(t, s) >= EVENTS_PER_SESSION_MAX) {
+	unsigned own, all;
+	count(t, s, &own, &all);
+	if (own >= EVENTS_PER_SESSION_MAX || all >= EVENTS_PER_PERSON_MAX) {
 		refuse(x, 429, "this page is open too often");
 		return;
 	}

@@ -13,6 +13,7 @@ struct session;
 
 #define EVENTS_MAX 256u /* streams on one loop */
 #define EVENTS_PER_SESSION_MAX 4u
+#define EVENTS_PER_PERSON_MAX 32u
 
 /* For whom it is: */
 enum {
