@@ -516,7 +516,7 @@ int auth_handle(struct auth *a, struct ask *ask)
 			return 0;
 		}
 	}
-	return -ENOENT;
+	return m == METHOD_GET ? auth_page_nothing(a, ask) : -ENOENT;
 }
 
 /* ---- life ---- */

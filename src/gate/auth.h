@@ -33,7 +33,8 @@ void auth_free(struct auth *a);
 void auth_set_conf(struct auth *a, const struct conf *conf);
 
 /* A question of ASK_BASE (all but /api/) or ASK_DEVICE. 0: taken, it ends with ask_done() now or
- * later. -ENOENT: no such page; the ask is still the caller's. */
+ * later. -ENOENT: no such page, and nobody who would read one; the ask is still the
+ * caller's. */
 int auth_handle(struct auth *a, struct ask *ask);
 /* Whose session does this ASK_BASE request carry, and which is it? 0, or -EACCES without a live
  * one. */

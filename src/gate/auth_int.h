@@ -106,3 +106,5 @@ struct auth_words {
 	const char *title, *text, *link;
 };
 void auth_page_plain(struct auth *a, struct ask *ask, int status, const struct auth_words *w);
+/* 404 for people. -ENOENT: whoever asks does not read pages; nothing was answered. */
+int auth_page_nothing(struct auth *a, struct ask *ask);

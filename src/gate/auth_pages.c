@@ -1,5 +1,6 @@
 /* What people see of sign-in: calm pages without scripts. All text that came from outside is
  * escaped. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,4 +158,15 @@ void auth_page_plain(struct auth *a, struct ask *ask, int status, const struct a
 	buf_printf(&b, "<p><a href=\"%s\">Continue</a></p>\n", w->link);
 	html_end(&b);
 	send_page(a, ask, status, &b);
+}
+
+int auth_page_nothing(struct auth *a, struct ask *ask)
+{
+	static const struct auth_words nothing = {
+		"Nothing here", "This address leads nowhere.", "/"};
+	const char *accept = msg_get(ask->req, "accept");
+	if (!accept || !strstr(accept, "text/html"))
+		return -ENOENT;
+	auth_page_plain(a, ask, 404, &nothing);
+	return 0;
 }

@@ -524,6 +524,13 @@ static void unknown_pages_stay_the_callers(void **state)
 		ask_done(&x->a);
 		ask_lab_free(x);
 	}
+	struct ask_lab *x = ask_lab_new(&(struct ask_question){
+		.kind = ASK_BASE, .method = "GET", .target = "/nothing"});
+	msg_add(x->a.req, "accept", "text/html,*/*;q=0.8");
+	assert_int_equal(auth_handle(auth, &x->a), 0);
+	assert_int_equal(msg_status(x->a.resp), 404);
+	assert_non_null(strstr(buf_str(&x->a.resp_body), "leads nowhere"));
+	ask_lab_free(x);
 }
 
 static void a_sign_out_that_is_not_stored_is_told_and_holds(void **state)
