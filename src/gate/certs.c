@@ -141,7 +141,8 @@ static void load(struct certs *c, struct entry *x, int64_t now)
 	x->row.not_before = f.not_before;
 	x->row.not_after = f.not_after;
 	memcpy(x->row.serial, f.serial, sizeof(f.serial));
-	if (x->row.state == CERTS_ORDERED && certs_file_is_for_key(&at, &names)) {
+	/* Also after a disk that failed when all was written: the row then tells of a failure. */
+	if (x->cert && certs_file_is_for_key(&at, &names)) {
 		certs_file_remove(&at, CERTS_FILE_KEY, NULL);
 		certs_life_held(&x->row, &x->order, now);
 	} else if (x->row.state != CERTS_ORDERED) {

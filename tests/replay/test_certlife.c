@@ -397,9 +397,10 @@ static void a_chain_cut_short_by_damage_is_ordered_anew(void **state)
 	buf_done(&pem);
 }
 
-static void a_crash_between_the_steps_of_storing_is_mended(void **state)
+/* As it was when ID.pem had been renamed into place and nothing more had been done: by a crash
+ * while the row said `state`, or by a disk that failed then. */
+static void stored_half_way(struct world *w, enum certs_state state)
 {
-	struct world *w = *state;
 	struct certs_row ordered;
 	w->mood = SILENT;
 	follow(w, 0);
@@ -412,7 +413,7 @@ static void a_crash_between_the_steps_of_storing_is_mended(void **state)
 	certs_restart(w->c);
 	turn(w);
 	assert_int_equal(row(w, "@base")->state, CERTS_HELD);
-	/* As it was when ID.pem had been renamed into place and nothing more had been done. */
+	ordered.state = state;
 	assert_int_equal(rename(kept, key), 0);
 	assert_int_equal(certs_row_put(w->db, &ordered, NULL), 0);
 	unsigned orders = w->orders;
@@ -423,6 +424,16 @@ static void a_crash_between_the_steps_of_storing_is_mended(void **state)
 	assert_int_equal(access(key, F_OK), -1);
 	free(key);
 	free(kept);
+}
+
+static void a_crash_between_the_steps_of_storing_is_mended(void **state)
+{
+	stored_half_way(*state, CERTS_ORDERED);
+}
+
+static void a_disk_that_failed_when_all_was_stored_is_mended(void **state)
+{
+	stored_half_way(*state, CERTS_WANTED);
 }
 
 static void renew_now_is_forced_and_limited(void **state)
@@ -481,6 +492,7 @@ int main(void)
 		T(a_lost_key_begins_anew),
 		T(a_chain_cut_short_by_damage_is_ordered_anew),
 		T(a_crash_between_the_steps_of_storing_is_mended),
+		T(a_disk_that_failed_when_all_was_stored_is_mended),
 		T(renew_now_is_forced_and_limited),
 		T(a_failed_renewal_keeps_the_old_certificate),
 	};
