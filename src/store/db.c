@@ -184,7 +184,8 @@ static int prepare(struct db *db, const struct schema *s, struct err *e)
 	int rc = check_kind(db, s, &version, e);
 	if (rc < 0)
 		return rc;
-	/* In the order that matters: the mode first, what depends on it after. */
+	/* In the order that matters: the mode first, what depends on it after. The log is folded in
+	 * every 128 KiB: left alone it grows to 4 MiB, more than a small router's disk has to spare. */
 	rc = exec(db,
 		"PRAGMA journal_mode=WAL;"
 		"PRAGMA synchronous=FULL;"
@@ -192,7 +193,8 @@ static int prepare(struct db *db, const struct schema *s, struct err *e)
 		"PRAGMA secure_delete=ON;"
 		"PRAGMA temp_store=MEMORY;"
 		"PRAGMA cache_size=-512;"
-		"PRAGMA journal_size_limit=4194304;"
+		"PRAGMA wal_autocheckpoint=32;"
+		"PRAGMA journal_size_limit=262144;"
 		"PRAGMA trusted_schema=OFF",
 		e);
 	return rc < 0 ? rc : upgrade(db, s, version, e);

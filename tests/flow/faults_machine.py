@@ -118,9 +118,10 @@ def on_a_full_disk_sessions_go_on(stack):
 
 
 def on_a_full_disk_new_writes_say_so(stack):
-    for verb in (("users", "add", "ada"), ("pair", "lamp"), ("pair", "tv")):
-        for _ in range(40):  # what is left in the database's last page may take a few
-            done = stack.ctl_run(*verb)
+    # What is left in the database's files takes some more.
+    for verb in (("users", "add", "ada{}"), ("pair", "lamp{}"), ("pair", "tv")):
+        for n in range(300):
+            done = stack.ctl_run(*(word.format(n) for word in verb))
             if done.returncode:
                 break
         words = done.stdout + done.stderr
