@@ -99,7 +99,7 @@ static void put_head(
 	const char *server = st->c->o.server_name;
 	int status = status_of(st, head);
 	v->n = 0;
-	snprintf(text, 8, "%d", status);
+	snprintf(text, 8, "%03u", (unsigned)status % 1000);
 	puts_(v, ":status", text);
 	if (status >= 200) {
 		if (!msg_get(head, "date"))

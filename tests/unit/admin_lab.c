@@ -57,6 +57,24 @@ static void on_news(void *ctx, struct event_news *news)
 	free(news);
 }
 
+void admin_forget_news(struct admin_lab *l)
+{
+	pthread_mutex_lock(l->lock);
+	l->news = 0;
+	l->concerned = -2;
+	pthread_mutex_unlock(l->lock);
+}
+
+unsigned admin_news(struct admin_lab *l, int *concerned)
+{
+	pthread_mutex_lock(l->lock);
+	unsigned news = l->news;
+	if (concerned)
+		*concerned = l->concerned;
+	pthread_mutex_unlock(l->lock);
+	return news;
+}
+
 /* ---- life ---- */
 
 static char *conf_path(struct admin_lab *l)

@@ -25,7 +25,7 @@ struct admin_lab {
 	/* What the loops were told. */
 	unsigned snapshots, drops;
 	char cut[64];  /* the last device that was cut */
-	unsigned news; /* EVENT_… that were told */
+	unsigned news; /* EVENT_… that were told; under `lock`, see admin_news() */
 	int concerned; /* how many people the last news for persons named; -1: everybody */
 	/* What the steward was told, and how it answers orders. */
 	enum lab_fault fault;
@@ -64,3 +64,7 @@ json_t *admin_api(
 	struct admin_lab *l, const char *method, const char *target, const char *body, int status);
 /* The text at a path like "error.code"; fails the test when it is missing. */
 const char *admin_text(const json_t *o, const char *path);
+/* What was told since: EVENT_…, and how many people it concerns (-1: everybody, -2: no news for
+ * persons); NULL: never mind. */
+void admin_forget_news(struct admin_lab *l);
+unsigned admin_news(struct admin_lab *l, int *concerned);

@@ -217,22 +217,23 @@ static void changes_are_told_to_whom_they_concern(void **state)
 	admin_serve(l, 300);
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		int created = strcmp(rows[i].method, "POST") == 0 && rows[i].body;
-		l->news = 0;
-		l->concerned = -2;
+		int concerned;
+		admin_forget_news(l);
 		done(admin_api(
 			l, rows[i].method, rows[i].target, rows[i].body, created ? 201 : 200));
-		if ((l->news & rows[i].what) != rows[i].what || l->concerned != rows[i].concerned)
-			fail_msg("row %u: %x, %d people", i, l->news, l->concerned);
+		unsigned news = admin_news(l, &concerned);
+		if ((news & rows[i].what) != rows[i].what || concerned != rows[i].concerned)
+			fail_msg("row %u: %x, %d people", i, news, concerned);
 	}
-	l->news = 0;
+	admin_forget_news(l);
 	done(admin_api(l, "POST", "/api/v1/devices", "{\"name\":\"tv\"}", 201));
 	control_links_changed(l->c, "tv", 1, "192.168.7.30");
 	done(admin_api(l, "GET", "/api/v1/me", NULL, 200));
-	assert_true(l->news & EVENT_DEVICES);
-	l->news = 0;
+	assert_true(admin_news(l, NULL) & EVENT_DEVICES);
+	admin_forget_news(l);
 	control_links_changed(l->c, "tv", 2, "192.168.7.30"); /* no other state */
 	done(admin_api(l, "GET", "/api/v1/me", NULL, 200));
-	assert_int_equal(l->news & (EVENT_LAUNCHER | EVENT_STATUS), 0);
+	assert_int_equal(admin_news(l, NULL) & (EVENT_LAUNCHER | EVENT_STATUS), 0);
 }
 
 /* A password of the rig is no hash, so that none is the right one until a link made one. */
