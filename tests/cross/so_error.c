@@ -22,3 +22,10 @@ int getsockopt(int fd, int level, int name, void *value, socklen_t *n)
 	}
 	return rc;
 }
+
+/* What the headers call it where time has 64 bits and words have 32. */
+int __getsockopt64(int fd, int level, int name, void *value, socklen_t *n);
+int __getsockopt64(int fd, int level, int name, void *value, socklen_t *n)
+{
+	return getsockopt(fd, level, name, value, n);
+}
