@@ -44,19 +44,24 @@ mirror() {
 	# shellcheck disable=SC2016 # apt fills these in
 	known=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
 		"Codename: $release" 'Component: main' 'Origin: Debian' 2>/dev/null | head -n 1)
-	echo "${known:-http://deb.debian.org/debian}"
+	if [ -z "$known" ]; then
+		echo "apt knows no mirror of Debian $release; name one in LANTHORN_MIRROR" >&2
+		return 1
+	fi
+	echo "$known"
 }
 
 # The libraries of the other machine, unpacked but not installed: no script of theirs runs.
 make_sysroot() {
 	made_of="$release $libraries"
 	[ "$(cat "$sysroot/made-of" 2>/dev/null)" != "$made_of" ] || return 0
+	from=$(mirror)
 	books=$cross/sysroot/$arch.apt
 	rm -rf "$sysroot" "$books"
 	mkdir -p "$sysroot/usr/lib" "$books/lists/partial" "$books/archives/partial" \
 		"$books/preferences.d" "$books/apt.conf.d" "$books/trusted.gpg.d"
 	: >"$books/status"
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) $release main" \
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $from $release main" \
 		>"$books/sources.list"
 	apt update
 	# shellcheck disable=SC2086 # words

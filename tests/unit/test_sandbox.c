@@ -12,7 +12,9 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,6 +259,13 @@ static int limited(const struct trial *t)
 	return end_of(pid);
 }
 
+/* What the kernel says of itself, whatever the module makes of it; emulators have no filters. */
+static bool kernel_has_filters(void)
+{
+	uint32_t kill_process = 0x80000000u;
+	return syscall(SYS_seccomp, 2u /* GET_ACTION_AVAIL */, 0, &kill_process) == 0;
+}
+
 static void each_call_ends_as_promised(void **state)
 {
 	(void)state;
@@ -265,8 +274,8 @@ static void each_call_ends_as_promised(void **state)
 		if (t->strict && seccomp_is_loose)
 			continue;
 		int end = limited(t);
-		if (end == NO_FILTER)
-			skip(); /* an emulator */
+		if (end == NO_FILTER && !kernel_has_filters())
+			skip();
 		if (end != t->end)
 			fail_msg("%s: %d, expected %d", t->what, end, t->end);
 	}
@@ -372,6 +381,12 @@ static struct landlock *rules_for(const struct folders *f)
 	return l;
 }
 
+/* What the kernel says of itself, whatever the module makes of it; emulators have neither. */
+static bool kernel_has_landlock(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* VERSION */) > 0;
+}
+
 static int version(void)
 {
 	struct landlock *l = landlock_new();
@@ -423,8 +438,9 @@ static void only_its_own_files_are_in_reach(void **state)
 		{REMOVE,    f->other,  EACCES, 1, false},
 	};
 	int has = version();
-	if (has == 0)
+	if (!kernel_has_landlock())
 		skip();
+	assert_int_not_equal(has, 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		if (has < cases[i].since || (cases[i].strict && seccomp_is_loose))
 			continue;
@@ -481,8 +497,9 @@ static void programs_ports_signals_and_etc_are_out_of_reach(void **state)
 		{signal_itself,           0,      6, false},
 	};
 	int has = version();
-	if (has == 0)
+	if (!kernel_has_landlock())
 		skip();
+	assert_int_not_equal(has, 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		if (has < cases[i].since || (cases[i].strict && seccomp_is_loose))
 			continue;
