@@ -12,6 +12,7 @@
 #include "base/sandbox.h"
 #include "device-agent/closed.h"
 #include "device-agent/dial.h"
+#include "device-agent/h2.h"
 #include "device-agent/link.h"
 #include "device-agent/renew.h"
 #include "device-agent/schedule.h"
@@ -52,22 +53,36 @@ int conf_gather(struct conf *c, const struct conf_source *from, struct err *e)
 	return rc < 0 ? rc : conf_check(c, e);
 }
 
-/* Make both contexts of `id`; the old ones go only when the new ones are good. */
-static int use_identity(struct agent *a, const struct identity *id, struct err *e)
+/* What to offer for links, the best first. False: nothing that this agent can. */
+static bool offer(struct tls_settings *s, enum conf_link link)
+{
+	unsigned n = 0;
+	if (link != CONF_LINK_H1 && h2_protocol())
+		s->alpn[n++] = h2_protocol();
+	if (link != CONF_LINK_H2)
+		s->alpn[n++] = LINK_ALPN;
+	return n > 0;
+}
+
+/* Make both contexts of `id` by the settings `c`; the old ones go only when the new ones are good. */
+static int use_identity(
+	struct agent *a, const struct conf *c, const struct identity *id, struct err *e)
 {
 	struct buf pem = BUF_INIT(TLS_KEY_MAX);
 	struct tls_ctx *link = NULL, *brief = NULL;
-	int rc = key_load(&pem, a->conf->state, e);
+	int rc = key_load(&pem, c->state, e);
 	struct tls_settings s = {
 		.name = id->name,
-		.alpn = LINK_ALPN,
 		.ca = &id->ca,
 		.cert = &id->cert,
 		.key = &pem,
 	};
+	if (rc == 0 && !offer(&s, c->link))
+		rc = err_set(e, -EINVAL, "link h2: this agent was built without HTTP/2");
 	if (rc == 0)
 		link = tls_ctx_new(&s, e);
-	s.alpn = "http/1.1";
+	s.alpn[0] = "http/1.1";
+	s.alpn[1] = NULL;
 	if (link)
 		brief = tls_ctx_new(&s, e);
 	buf_done_secret(&pem);
@@ -100,7 +115,7 @@ static void adopt(struct agent *a, struct identity *id)
 static int on_renewed(void *ctx, struct identity *id, struct err *e)
 {
 	struct agent *a = ctx;
-	int rc = use_identity(a, id, e);
+	int rc = use_identity(a, a->conf, id, e);
 	if (rc < 0)
 		return rc;
 	rc = identity_store(id, a->conf->state, e);
@@ -160,7 +175,9 @@ static void print_status(void *ctx, struct buf *out)
 	tls_cert_read(&a->id.cert, &c, NULL);
 	buf_printf(out, "state %s\ndevice %s\ngateway %s\nservice %s\n", state_word(a, &s),
 		a->id.name, a->gw.n_addrs ? a->gw.addrs[0] : a->gw.dns_name, a->conf->service);
-	buf_printf(out, "idle %u\nbusy %u\nserved %llu\n", s.idle, s.busy,
+	if (s.idle + s.busy)
+		buf_printf(out, "protocol %s\n", s.shared ? "h2" : "h1");
+	buf_printf(out, "idle %u\nbusy %u\nstreams %u\nserved %llu\n", s.idle, s.busy, s.streams,
 		(unsigned long long)s.served);
 	buf_printf(out, "not_after %lld\nrenew_at %lld\n", (long long)c.not_after,
 		(long long)renew_at(c.not_before, c.not_after));
@@ -187,7 +204,7 @@ static void reload(struct agent *a)
 	if (rc == 0)
 		rc = identity_load(&id, fresh.state, &e);
 	if (rc == 0)
-		rc = use_identity(a, &id, &e);
+		rc = use_identity(a, &fresh, &id, &e);
 	if (rc < 0) {
 		log_error("agent", "not reloaded, all stays as it was", "cause", e.text);
 	} else {
@@ -249,7 +266,7 @@ static int start(struct agent *a, struct err *e)
 	if (rc == -ENOENT)
 		err_set(e, rc, NOT_ENROLLED);
 	if (rc == 0)
-		rc = use_identity(a, &id, e);
+		rc = use_identity(a, a->conf, &id, e);
 	if (rc == 0)
 		adopt(a, &id);
 	if (rc == 0)

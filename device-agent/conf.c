@@ -83,6 +83,18 @@ static bool set_connections(struct conf *c, const char *value)
 	return set_range(&c->connections, value, 2, 64);
 }
 
+static bool set_link(struct conf *c, const char *value)
+{
+	static const char *const names[] = {"auto", "h1", "h2"};
+	for (unsigned i = 0; i < 3; i++) {
+		if (strcmp(value, names[i]) == 0) {
+			c->link = (enum conf_link)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool set_log(struct conf *c, const char *value)
 {
 	c->log_json = strcmp(value, "json") == 0;
@@ -106,6 +118,7 @@ static const struct key keys[] = {
 	{"state",       "a full path below 200 bytes, such as /var/lib/lanthorn-agent", set_state      },
 	{"spares",      "a number from 1 to 8",                                         set_spares     },
 	{"connections", "a number from 2 to 64",                                        set_connections},
+	{"link",        "auto, h1 or h2",                                               set_link       },
 	{"log",         "human or json",						set_log        },
 	{"level",       "error, warn, info or debug",                                   set_level      },
 };

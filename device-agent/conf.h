@@ -11,12 +11,16 @@
 
 #define CONF_PATH_MAX 200
 
+/* What a link may speak. */
+enum conf_link { CONF_LINK_AUTO, CONF_LINK_H1, CONF_LINK_H2 };
+
 struct conf {
 	char service[80]; /* as written, for people */
 	struct sockaddr_storage service_addr;
 	char state[CONF_PATH_MAX];
 	unsigned spares;      /* idle link connections kept */
-	unsigned connections; /* most link connections at a time */
+	unsigned connections; /* most link connections at a time, or streams on one of HTTP/2 */
+	enum conf_link link;
 	bool log_json;
 	enum log_level level;
 };

@@ -153,7 +153,7 @@ static int check_identity(struct enrolment *n)
 		return err_set(&n->err, -EINVAL, "it is for another device: %s", n->id.name);
 	struct tls_settings s = {
 		.name = name,
-		.alpn = "http/1.1",
+		.alpn = {"http/1.1"},
 		.ca = &n->id.ca,
 		.cert = &n->id.cert,
 		.key = &n->key,
@@ -219,7 +219,7 @@ static void ask_gateway(struct enrolment *n)
 {
 	struct tls_settings s = {
 		.name = ENROL_HOST,
-		.alpn = "http/1.1",
+		.alpn = {"http/1.1"},
 		.ca_sha256 = n->token.ca_sha256,
 	};
 	struct tls_ctx *ctx = tls_ctx_new(&s, &n->err);

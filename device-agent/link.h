@@ -1,5 +1,6 @@
-/* The link connections: some idle spares, the busy ones, and the dialling of new ones with
- * back-off. See PROTOCOL.md, "Link". */
+/* The link connections and the dialling of new ones with back-off. Which kind they are is what the
+ * gateway chose: one that all requests share (HTTP/2), or some idle spares and the busy ones
+ * (HTTP/1.1). See PROTOCOL.md, "Link". */
 #pragma once
 
 #include <stdint.h>
@@ -34,8 +35,10 @@ struct links_settings {
 
 struct links_status {
 	unsigned dialling, idle, busy;
+	unsigned streams;    /* under way on those of HTTP/2 */
 	unsigned refused;    /* closed at once, in a row */
-	uint64_t served;     /* connections since the start */
+	uint64_t served;     /* connections of HTTP/1.1 and streams since the start */
+	bool shared;         /* the last one speaks HTTP/2 */
 	uint64_t retry_ms;   /* until the next try; 0: none waits */
 	struct err last_err; /* code 0: all is well */
 };
@@ -47,9 +50,10 @@ void links_use(struct links *l, struct tls_ctx *tls);
 /* The ceiling of the back-off is a minute, or five where the device was removed or has been refused
  * LINK_REFUSED_MOST times in a row. */
 void links_set_removed(struct links *l, bool removed);
-/* Look again at the configuration, and try at once. */
+/* Look again at the configuration, and try at once. Where another protocol is asked for now, links
+ * of before end when nothing is under way on them. */
 void links_wake(struct links *l);
-/* Close spares and stop dialling; busy links go on until they end. */
+/* Close spares and stop dialling; what is under way goes on until it ends. */
 void links_stop(struct links *l);
 void links_status(const struct links *l, struct links_status *out);
 /* Cuts everything. */

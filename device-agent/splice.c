@@ -4,25 +4,22 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/list.h"
 #include "base/xalloc.h"
+#include "device-agent/local.h"
 #include "device-agent/tls.h"
-
-#define REGRET "The service on this device is not running now.\r\n"
 
 static const char bad_gateway[] = "HTTP/1.1 502 Bad Gateway\r\n"
 				  "Content-Type: text/plain\r\n"
 				  "Content-Length: 48\r\n"
 				  "Cache-Control: no-store\r\n"
 				  "Connection: close\r\n"
-				  "\r\n" REGRET;
-_Static_assert(sizeof(REGRET) - 1 == 48, "as Content-Length says");
+				  "\r\n" LOCAL_REGRET;
+_Static_assert(sizeof(LOCAL_REGRET) - 1 == 48, "as Content-Length says");
 
 /* CONNECTING: the service has not accepted yet. OPEN: bytes flow. FLUSHING: an end has closed,
  * its last bytes are under way. LINGERING: close_notify and FIN are sent; what the gateway still
@@ -139,11 +136,6 @@ static bool write_link(struct splice *s)
 	return true;
 }
 
-static bool would_block(void)
-{
-	return errno == EAGAIN || errno == EINTR;
-}
-
 static bool read_local(struct splice *s)
 {
 	struct flow *f = &s->out;
@@ -151,7 +143,7 @@ static bool read_local(struct splice *s)
 	if (room == 0)
 		return false;
 	ssize_t n = recv(s->local.fd, f->data + f->at + f->len, room, 0);
-	if (n < 0 && would_block())
+	if (n < 0 && local_would_block())
 		return false;
 	if (n <= 0) {
 		f->ended = true;
@@ -169,7 +161,7 @@ static bool write_local(struct splice *s)
 	if (f->len == 0)
 		return false;
 	ssize_t n = send(s->local.fd, f->data + f->at, f->len, MSG_NOSIGNAL);
-	if (n < 0 && would_block())
+	if (n < 0 && local_would_block())
 		return false;
 	if (n < 0)
 		flow_kill(f); /* its answer may still wait to be read */
@@ -274,7 +266,7 @@ static bool drain_link(struct splice *s)
 	ssize_t n = 1;
 	for (int round = 0; n > 0 && round < 32; round++)
 		n = recv(s->link.fd, scrap, sizeof(scrap), 0);
-	return n == 0 || (n < 0 && !would_block());
+	return n == 0 || (n < 0 && !local_would_block());
 }
 
 static void on_link(struct watch *w, short revents)
@@ -286,14 +278,6 @@ static void on_link(struct watch *w, short revents)
 		finish(s);
 }
 
-static bool is_accepted(struct splice *s)
-{
-	int code = 0;
-	socklen_t n = sizeof(code);
-	getsockopt(s->local.fd, SOL_SOCKET, SO_ERROR, &code, &n);
-	return code == 0;
-}
-
 static void on_local(struct watch *w, short revents)
 {
 	struct splice *s = container_of(w, struct splice, local);
@@ -302,7 +286,7 @@ static void on_local(struct watch *w, short revents)
 		return;
 	}
 	if (s->state == SPLICE_CONNECTING) {
-		if (!revents || !is_accepted(s)) {
+		if (!revents || !local_is_accepted(w->fd)) {
 			refuse(s, revents ? "refused" : "no answer");
 			return;
 		}
@@ -312,35 +296,20 @@ static void on_local(struct watch *w, short revents)
 	pump(s);
 }
 
-static int dial_local(const struct sockaddr_storage *to)
-{
-	int on = 1;
-	socklen_t n = to->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-						: sizeof(struct sockaddr_in);
-	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (connect(fd, (const struct sockaddr *)to, n) < 0 && errno != EINPROGRESS) {
-		close(fd);
-		return -ECONNREFUSED;
-	}
-	return fd;
-}
-
 struct splice *splice_open(const struct splice_settings *set)
 {
 	struct splice *s = xcalloc(1, sizeof(*s));
 	s->tls = set->tls;
+	tls_read_ahead(s->tls, SPLICE_BUF);
 	s->done = set->done;
 	s->ctx = set->ctx;
 	s->in.data[0] = set->first;
 	s->in.len = 1;
 	s->moved = 1;
 	s->link = (struct watch){.fd = set->fd, .events = POLLIN, .on_event = on_link};
-	s->local = (struct watch){.fd = dial_local(set->service), .on_event = on_local};
+	s->local = (struct watch){.fd = local_connect(set->service), .on_event = on_local};
 	s->local.events = POLLOUT;
-	watch_after(&s->local, s->local.fd < 0 ? 0 : SPLICE_CONNECT_MS);
+	watch_after(&s->local, s->local.fd < 0 ? 0 : LOCAL_CONNECT_MS);
 	if (!loop_add(set->loop, &s->link) || !loop_add(set->loop, &s->local)) {
 		splice_cancel(s);
 		return NULL;

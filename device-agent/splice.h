@@ -13,7 +13,6 @@ struct tls;
 struct splice;
 
 #define SPLICE_BUF 16384
-#define SPLICE_CONNECT_MS 5000 /* for the local service to accept */
 #define SPLICE_FLUSH_MS 60000  /* without a byte moved, once an end has closed */
 #define SPLICE_LINGER_MS 2000  /* for the gateway to close, once it was told */
 

@@ -1,4 +1,4 @@
-/* All that the agent asks of a TLS library: eight calls on the wire, four on keys. A back end is
+/* All that the agent asks of a TLS library: eleven calls on the wire, four on keys. A back end is
  * one file (tls_openssl.c) that implements these and nothing else; no other file includes a
  * header of the library.
  *
@@ -24,10 +24,12 @@ struct tls_ctx;
 
 #define TLS_KEY_MAX 2048  /* a private key in PEM */
 #define TLS_CERT_MAX 4096 /* a certificate or a CSR in DER */
+#define TLS_ALPN_MOST 2
 
 struct tls_settings {
 	const char *name;         /* SNI, and the name that the gateway must prove */
-	const char *alpn;         /* the one protocol asked for; must be chosen */
+	/* The protocols asked for, the best first; one must be chosen. Unused places: NULL. */
+	const char *alpn[TLS_ALPN_MOST];
 	const uint8_t *ca_sha256; /* of the CA's DER, which the gateway sends along; or NULL: */
 	const struct buf *ca;     /* the CA, DER */
 	const struct buf *cert;   /* the device's certificate, DER; NULL: none is shown */
@@ -44,10 +46,19 @@ void tls_ctx_free(struct tls_ctx *ctx);
 struct tls *tls_open(struct tls_ctx *ctx, int fd, struct err *e);
 /* 0 done, TLS_WANT_*, TLS_STRANGER, or another negative code. TLS 1.2 only with RFC 7627. */
 int tls_handshake(struct tls *t, struct err *e);
+/* Which of the settings' protocols was chosen, as they were given; NULL before the handshake is done.
+ * Valid while `t` lives. */
+const char *tls_protocol(const struct tls *t);
 /* Bytes moved (≥ 1), 0 for the peer's close_notify or end (read only), TLS_WANT_*, or another
  * negative code. After TLS_WANT_* a write must be repeated with at least the same bytes. */
 long tls_read(struct tls *t, void *p, size_t n, struct err *e);
 long tls_write(struct tls *t, const void *p, size_t n, struct err *e);
+/* From now on a system call may bring `n` bytes, more than are asked for: then poll() does not tell of
+ * what is there. A buffer that the library holds already, because more than was asked for had come,
+ * keeps its size. */
+void tls_read_ahead(struct tls *t, size_t n);
+/* Is something there that poll() knows nothing of? It need not make a whole record. */
+bool tls_pending(const struct tls *t);
 /* Send close_notify: 0 sent, or TLS_WANT_WRITE, or another negative code. */
 int tls_close(struct tls *t);
 void tls_free(struct tls *t);

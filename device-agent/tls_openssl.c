@@ -22,13 +22,14 @@ struct tls_ctx {
 	SSL_SESSION *session; /* the newest ticket */
 	X509 *ca;             /* NULL: known by hash */
 	uint8_t ca_sha256[32];
-	char *name, *alpn;
+	char *name, *alpn[TLS_ALPN_MOST];
 	unsigned refs;
 };
 
 struct tls {
 	SSL *ssl;
 	struct tls_ctx *ctx;
+	const char *protocol; /* one of the context's */
 };
 
 /* The words of the newest error in the library's queue, or those of errno. */
@@ -169,7 +170,8 @@ static void ctx_unref(struct tls_ctx *ctx)
 	SSL_CTX_free(ctx->ssl);
 	X509_free(ctx->ca);
 	free(ctx->name);
-	free(ctx->alpn);
+	for (unsigned i = 0; i < TLS_ALPN_MOST; i++)
+		free(ctx->alpn[i]);
 	free(ctx);
 }
 
@@ -178,7 +180,8 @@ struct tls_ctx *tls_ctx_new(const struct tls_settings *s, struct err *e)
 	struct tls_ctx *ctx = xcalloc(1, sizeof(*ctx));
 	ctx->refs = 1;
 	ctx->name = xstrdup(s->name);
-	ctx->alpn = xstrdup(s->alpn);
+	for (unsigned i = 0; i < TLS_ALPN_MOST && s->alpn[i]; i++)
+		ctx->alpn[i] = xstrdup(s->alpn[i]);
 	ctx->ssl = SSL_CTX_new(TLS_client_method());
 	int rc = ctx->ssl ? load_trust(ctx, s, e) : fail(e, -ENOMEM, "cannot start TLS");
 	if (rc == 0)
@@ -196,18 +199,27 @@ void tls_ctx_free(struct tls_ctx *ctx)
 	ctx_unref(ctx);
 }
 
+/* RFC 7301 §3.1: each name behind its length. */
+static bool ask_for_protocols(SSL *ssl, const struct tls_ctx *ctx)
+{
+	unsigned char list[64];
+	unsigned at = 0;
+	for (unsigned i = 0; i < TLS_ALPN_MOST && ctx->alpn[i]; i++) {
+		size_t n = strlen(ctx->alpn[i]);
+		if (n == 0 || n >= sizeof(list) - at)
+			return false;
+		list[at++] = (unsigned char)n;
+		memcpy(list + at, ctx->alpn[i], n);
+		at += (unsigned)n;
+	}
+	return SSL_set_alpn_protos(ssl, list, at) == 0;
+}
+
 static bool set_up(SSL *ssl, const struct tls_ctx *ctx, int fd)
 {
-	unsigned char alpn[64];
-	size_t n = strlen(ctx->alpn);
-	if (n == 0 || n >= sizeof(alpn))
-		return false;
-	alpn[0] = (unsigned char)n;
-	memcpy(alpn + 1, ctx->alpn, n);
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	return SSL_set_fd(ssl, fd) == 1 && SSL_set_tlsext_host_name(ssl, ctx->name) == 1 &&
-	       SSL_set1_host(ssl, ctx->name) == 1 &&
-	       SSL_set_alpn_protos(ssl, alpn, (unsigned)n + 1) == 0 &&
+	       SSL_set1_host(ssl, ctx->name) == 1 && ask_for_protocols(ssl, ctx) &&
 	       (!ctx->session || SSL_set_session(ssl, ctx->session) == 1);
 }
 
@@ -260,7 +272,11 @@ static int check_agreed(struct tls *t, struct err *e)
 	const unsigned char *alpn;
 	unsigned n;
 	SSL_get0_alpn_selected(t->ssl, &alpn, &n);
-	if (n != strlen(t->ctx->alpn) || memcmp(alpn, t->ctx->alpn, n) != 0)
+	for (unsigned i = 0; i < TLS_ALPN_MOST && t->ctx->alpn[i]; i++) {
+		if (n == strlen(t->ctx->alpn[i]) && memcmp(alpn, t->ctx->alpn[i], n) == 0)
+			t->protocol = t->ctx->alpn[i];
+	}
+	if (!t->protocol)
 		return err_set(e, -EPROTO, "the gateway does not speak this protocol here");
 	if (SSL_version(t->ssl) < TLS1_3_VERSION && SSL_get_extms_support(t->ssl) != 1)
 		return err_set(
@@ -285,6 +301,11 @@ int tls_handshake(struct tls *t, struct err *e)
 	return rc ? rc : err_set(e, -ECONNRESET, "the peer closed during the TLS handshake");
 }
 
+const char *tls_protocol(const struct tls *t)
+{
+	return t->protocol;
+}
+
 long tls_read(struct tls *t, void *p, size_t n, struct err *e)
 {
 	size_t got;
@@ -292,6 +313,17 @@ long tls_read(struct tls *t, void *p, size_t n, struct err *e)
 	errno = 0;
 	int rc = SSL_read_ex(t->ssl, p, n, &got);
 	return rc == 1 ? (long)got : verdict(t, rc, "reading from the gateway failed", e);
+}
+
+void tls_read_ahead(struct tls *t, size_t n)
+{
+	SSL_set_default_read_buffer_len(t->ssl, n);
+	SSL_set_read_ahead(t->ssl, 1);
+}
+
+bool tls_pending(const struct tls *t)
+{
+	return SSL_has_pending(t->ssl);
 }
 
 long tls_write(struct tls *t, const void *p, size_t n, struct err *e)

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 
-#define ANSWER_MAX (4u << 20)
+#define ANSWER_MAX (16u << 20)
 #define TIMEOUT_S 30L
 #define TELL_AFTER_MS 2000
 

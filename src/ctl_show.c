@@ -139,18 +139,36 @@ static void show_dns_failure(const char *who, const json_t *name)
 	printf("\n");
 }
 
+static void show_upstream(const json_t *d, bool away)
+{
+	char since[48];
+	printf("→ %s", text_of(d, "upstream"));
+	if (!away)
+		return;
+	printf(", out of reach, noticed %s: ", how_far(number_of(d, "since"), since));
+	put_clean(stdout, text_of(d, "fault"));
+}
+
+static void show_links(const json_t *d)
+{
+	json_int_t n = number_of(d, "links");
+	bool h2 = strcmp(text_of(d, "protocol"), "h2") == 0;
+	printf("connected from %s, %lld %s of %s", text_of(d, "peer"), (long long)n,
+		n == 1 ? "link" : "links", h2 ? "HTTP/2" : "HTTP/1.1");
+}
+
 static void show_device(const json_t *d)
 {
 	char seen[48];
 	bool agent = strcmp(text_of(d, "kind"), "agent") == 0;
-	printf("  %s ", !agent || truth_of(d, "online") ? "●" : "○");
+	bool away = strcmp(text_of(d, "state"), "offline") == 0;
+	printf("  %s ", (agent ? truth_of(d, "online") : !away) ? "●" : "○");
 	put_padded(text_of(d, "name"), 16);
 	put_padded(text_of(d, "url"), 40);
 	if (!agent)
-		printf("→ %s", text_of(d, "upstream"));
+		show_upstream(d, away);
 	else if (truth_of(d, "online"))
-		printf("connected from %s, %lld links", text_of(d, "peer"),
-			(long long)number_of(d, "links"));
+		show_links(d);
 	else if (number_of(d, "last_seen"))
 		printf("away, last seen %s", how_far(number_of(d, "last_seen"), seen));
 	else

@@ -16,7 +16,11 @@
 #include "base/sandbox.h"
 #include "base/seccomp.h"
 #include "base/xalloc.h"
+#include "gate/events.h"
+#include "gate/link_quota.h"
 #include "gate/snapshot.h"
+#include "gate_loops.h"
+#include "net/crypto.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "store/conf.h"
@@ -27,10 +31,10 @@
 #define EXIT_CONFIG 78
 
 struct gate {
-	struct loop *loop;
+	struct gate_loops loops;
 	struct snapshot_slot *slot;
 	struct tls_server *tls;
-	struct worker *worker;
+	struct link_quota *quota;
 	struct control *control;
 	const struct conf *conf;
 	struct sandbox sandbox;
@@ -41,36 +45,56 @@ struct gate {
 
 static void notify_snapshot(void *ctx, struct snapshot *s)
 {
-	worker_post_snapshot(((struct gate *)ctx)->worker, s);
+	struct gate_loops *l = &((struct gate *)ctx)->loops;
+	for (unsigned i = 0; i < l->n; i++)
+		worker_post_snapshot(l->at[i].worker, snapshot_ref(s));
+	snapshot_unref(s);
 }
 
 static void notify_session_put(void *ctx, const struct session_row *row)
 {
-	worker_post_session_put(((struct gate *)ctx)->worker, row);
+	struct gate_loops *l = &((struct gate *)ctx)->loops;
+	for (unsigned i = 0; i < l->n; i++)
+		worker_post_session_put(l->at[i].worker, row);
 }
 
 static void notify_session_drop(void *ctx, const uint8_t hash[32])
 {
-	worker_post_session_drop(((struct gate *)ctx)->worker, hash);
+	struct gate_loops *l = &((struct gate *)ctx)->loops;
+	for (unsigned i = 0; i < l->n; i++)
+		worker_post_session_drop(l->at[i].worker, hash);
 }
 
 static void notify_news(void *ctx, struct event_news *news)
 {
-	worker_post_news(((struct gate *)ctx)->worker, news);
+	struct gate_loops *l = &((struct gate *)ctx)->loops;
+	for (unsigned i = 1; i < l->n; i++)
+		worker_post_news(l->at[i].worker, event_news_copy(news));
+	worker_post_news(l->at[0].worker, news);
 }
 
 static void notify_device_cut(void *ctx, const char *device)
 {
-	worker_post_device_cut(((struct gate *)ctx)->worker, device);
+	struct gate_loops *l = &((struct gate *)ctx)->loops;
+	for (unsigned i = 0; i < l->n; i++)
+		worker_post_device_cut(l->at[i].worker, device);
 }
 
 /* ---- loops → control ---- */
 
-static void on_links(void *ctx, const char *device, unsigned links, const char *peer)
+static void on_links(
+	void *ctx, unsigned loop, const char *device, const struct link_count *now)
 {
 	struct gate *g = ctx;
 	if (g->control)
-		control_links_changed(g->control, device, links, peer);
+		control_links_changed(g->control, loop, device, now);
+}
+
+static void on_health(void *ctx, const char *device, const char *why)
+{
+	struct gate *g = ctx;
+	if (g->control)
+		control_device_reach(g->control, device, why);
 }
 
 static void on_touched(void *ctx, const uint8_t hash[32])
@@ -82,11 +106,6 @@ static void on_touched(void *ctx, const uint8_t hash[32])
 
 /* ---- signals ---- */
 
-static void on_drained(void *ctx)
-{
-	loop_stop(((struct gate *)ctx)->loop);
-}
-
 static void on_term(void *ctx, int signum)
 {
 	struct gate *g = ctx;
@@ -95,7 +114,7 @@ static void on_term(void *ctx, int signum)
 		return;
 	g->stopping = true;
 	log_info("gate", "stopping");
-	worker_drain(g->worker, DRAIN_MS, on_drained, g);
+	gate_loops_drain(&g->loops, DRAIN_MS);
 }
 
 static void on_hup(void *ctx, int signum)
@@ -143,58 +162,73 @@ static int start_control(struct gate *g, const struct gate_opts *o, struct err *
 		rc = tls_server_client_ca(g->tls, ROLE_AGENT, ca, strlen(ca), true, e);
 	if (rc < 0)
 		return rc;
-	worker_set_desk(g->worker, control_desk(g->control));
+	for (unsigned i = 0; i < g->loops.n; i++)
+		worker_set_desk(g->loops.at[i].worker, control_desk(g->control));
 	struct snapshot *first = snapshot_slot_get(g->slot);
 	if (first)
-		worker_post_snapshot(g->worker, first);
+		notify_snapshot(g, first);
 	return 0;
 }
 
 static int open_doors(struct gate *g, const struct gate_opts *o, struct err *e)
 {
-	int rc = worker_listen_api(g->worker, o->api_fd, e);
+	struct gate_loop *at = g->loops.at;
+	unsigned n = g->loops.n;
+	int rc = worker_listen_api(at[0].worker, o->api_fd, e);
 	for (unsigned i = 0; rc == 0 && i < o->n_tls; i++)
-		rc = worker_listen_tls(g->worker, o->tls_fds[i], e);
+		rc = worker_listen_tls(at[i % n].worker, o->tls_fds[i], e);
 	for (unsigned i = 0; rc == 0 && i < o->n_plain; i++)
-		rc = worker_listen_plain(g->worker, o->plain_fds[i], e);
+		rc = worker_listen_plain(at[i % n].worker, o->plain_fds[i], e);
+	return rc;
+}
+
+static int watch_signals(struct gate *g, struct err *e)
+{
+	struct loop *first = g->loops.at[0].loop;
+	int rc = loop_on_signal(first, SIGTERM, on_term, g, e);
+	if (rc == 0)
+		rc = loop_on_signal(first, SIGINT, on_term, g, e);
+	if (rc == 0)
+		rc = loop_on_signal(first, SIGHUP, on_hup, g, e);
 	return rc;
 }
 
 static int start(struct gate *g, const struct gate_opts *o, struct err *e)
 {
-	int rc = loop_new(&g->loop, e);
-	if (rc < 0)
-		return rc;
 	g->slot = snapshot_slot_new();
-	rc = tls_server_new(&g->tls, choose, g->slot, e);
+	g->quota = link_quota_new();
+	g->loops.on_links = on_links;
+	g->loops.ctx = g;
+	int rc = tls_server_new(&g->tls, conns_choose, g->slot, e);
 	if (rc < 0)
 		return rc;
-	g->worker = worker_new(&(struct worker_opts){.loop = g->loop,
-		.slot = g->slot,
-		.tls = g->tls,
-		.conf = g->conf,
-		.on_links = on_links,
+	rc = gate_loops_open(&g->loops, gate_loops_wanted(g->conf),
+		&(struct worker_opts){.slot = g->slot,
+			.tls = g->tls,
+			.quota = g->quota,
+			.conf = g->conf,
+			.on_health = on_health,
 		.on_touched = on_touched,
-		.ctx = g});
-	rc = start_control(g, o, e);
+			.ctx = g},
+		e);
+	if (rc == 0)
+		rc = start_control(g, o, e);
 	if (rc == 0)
 		rc = open_doors(g, o, e);
 	if (rc == 0)
-		rc = loop_on_signal(g->loop, SIGTERM, on_term, g, e);
+		rc = watch_signals(g, e);
 	if (rc == 0)
-		rc = loop_on_signal(g->loop, SIGINT, on_term, g, e);
-	if (rc == 0)
-		rc = loop_on_signal(g->loop, SIGHUP, on_hup, g, e);
+		rc = gate_loops_start(&g->loops, e);
 	return rc;
 }
 
 static void stop(struct gate *g)
 {
+	gate_loops_join(&g->loops); /* they speak to the control thread */
 	if (g->control)
 		control_stop(g->control);
-	worker_free(g->worker);
-	if (g->loop)
-		loop_free(g->loop);
+	gate_loops_free(&g->loops);
+	link_quota_free(g->quota);
 	tls_server_unref(g->tls);
 	snapshot_slot_free(g->slot);
 	conf_unref(g->conf);
@@ -208,6 +242,7 @@ static void prepare_process(void)
 	sandbox_harden();
 	signal(SIGPIPE, SIG_IGN);
 	xalloc_give_back();
+	crypto_quiet(false);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -248,8 +283,9 @@ int gate_run(const struct gate_opts *o)
 		rc = start(&g, o, &e);
 	if (rc == 0) {
 		log_info("gate", "ready", "domain", g.conf->domain, "port",
-			LOG_NUM(g.conf->public_port));
-		loop_run(g.loop);
+			LOG_NUM(g.conf->public_port), "loops", LOG_NUM(g.loops.n));
+		xalloc_trim(); /* what starting left; later there is much in between */
+		loop_run(g.loops.at[0].loop);
 	} else {
 		log_error("gate", "cannot start", "why", e.text);
 	}

@@ -2,8 +2,9 @@
 #pragma once
 
 #define GATE_FDS_MAX 64
+#define GATE_LOOPS_MAX 16
 
-/* What the parent hands over. Descriptors are taken. */
+/* What the parent hands over. Descriptors are taken. Of each address there is one a loop, in their order. */
 struct gate_opts {
 	const char *conf_path;
 	int steward_fd;

@@ -25,12 +25,14 @@
 #include "base/seccomp.h"
 #include "base/xalloc.h"
 #include "gate.h"
+#include "gate_loops.h"
 #include "net/listen.h"
 #include "parent_priv.h"
 #include "store/conf.h"
 
 #define EXIT_CONFIG 78
 #define STOP_MS 10000u
+#define REST_MS 3600000
 #define RESTART_MIN_MS 500u
 #define RESTART_MAX_MS 30000u
 #define STEADY_MS 60000u
@@ -92,14 +94,25 @@ static _Noreturn void run_child(struct parent *p, struct child *c, pid_t parent)
 	child_fail(c->argv[0]);
 }
 
+/* It failed: the next time waits twice as long, unless `anew`. */
+static void back_off(struct child *c, bool anew)
+{
+	c->delay_ms = anew || !c->delay_ms ? RESTART_MIN_MS : c->delay_ms * 2;
+	if (c->delay_ms > RESTART_MAX_MS)
+		c->delay_ms = RESTART_MAX_MS;
+	c->restart_at_ms = clock_mono_ms() + c->delay_ms;
+}
+
 static void start_child(struct parent *p, struct child *c)
 {
 	pid_t parent = getpid(), pid = fork();
 	if (pid == 0)
 		run_child(p, c, parent);
 	if (pid < 0) {
-		log_error("parent", "cannot start", "process", c->name, "why", strerror(errno));
-		c->restart_at_ms = clock_mono_ms() + RESTART_MAX_MS;
+		int code = errno;
+		back_off(c, false);
+		log_error("parent", "cannot start, will try again", "process", c->name, "why",
+			strerror(code), "in_ms", LOG_NUM(c->delay_ms));
 		return;
 	}
 	c->pid = pid;
@@ -109,15 +122,10 @@ static void start_child(struct parent *p, struct child *c)
 
 static void child_ended(struct parent *p, struct child *c, int status)
 {
-	uint64_t now = clock_mono_ms();
-	bool steady = now - c->started_ms >= STEADY_MS;
 	c->pid = 0;
 	if (p->stopping)
 		return;
-	c->delay_ms = steady || !c->delay_ms ? RESTART_MIN_MS : c->delay_ms * 2;
-	if (c->delay_ms > RESTART_MAX_MS)
-		c->delay_ms = RESTART_MAX_MS;
-	c->restart_at_ms = now + c->delay_ms;
+	back_off(c, clock_mono_ms() - c->started_ms >= STEADY_MS);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		log_error("parent", "the kernel stopped a system call outside its list", "process",
 			c->name);
@@ -153,14 +161,21 @@ static int bind_port(
 {
 	struct child *g = &p->gate;
 	const struct conf_list *addrs = &p->conf->listen.addresses;
-	for (unsigned i = 0; port && i < addrs->n; i++) {
-		int fd = listen_try(addrs->v[i], port, e);
+	unsigned loops = gate_loops_wanted(p->conf);
+	for (unsigned i = 0; port && i < addrs->n * loops; i++) {
+		const char *addr = addrs->v[i / loops];
+		int fd = i % loops ? 0 : listen_try(addr, port, e);
 		if (fd == 0)
-			fd = listen_bind(addrs->v[i], port, e);
+			fd = listen_bind(addr, port, e);
 		if (fd == -EAFNOSUPPORT && addrs->n > 1)
 			continue; /* a machine without IPv6 */
 		if (fd < 0)
 			return fd;
+		if (g->n_fds == GATE_FDS_MAX) {
+			close(fd);
+			return err_set(e, -EMFILE,
+				"%u listen.addresses for %u workers are too many ports", addrs->n, loops);
+		}
 		g->argv[(*n_args)++] = xasprintf("--%s=%d", option, PARENT_FD_PEER + (int)g->n_fds);
 		g->fds[g->n_fds++] = fd;
 	}
@@ -299,19 +314,17 @@ static int prepare(struct parent *p, struct err *e)
 
 /* ---- supervision ---- */
 
-/* Milliseconds until the next restart is due, at most a second. */
+/* Milliseconds until the next restart is due; all else comes as a signal. */
 static long start_due(struct parent *p)
 {
 	struct child *both[] = {&p->steward, &p->gate};
-	uint64_t now = clock_mono_ms();
-	long wait = 1000;
+	long wait = REST_MS;
 	for (int i = 0; i < 2; i++) {
 		struct child *c = both[i];
-		if (c->pid || p->stopping)
-			continue;
-		if (c->restart_at_ms <= now)
+		uint64_t now = clock_mono_ms();
+		if (!c->pid && c->restart_at_ms <= now)
 			start_child(p, c);
-		else if ((long)(c->restart_at_ms - now) < wait)
+		if (!c->pid && (long)(c->restart_at_ms - now) < wait)
 			wait = (long)(c->restart_at_ms - now);
 	}
 	return wait;
@@ -342,9 +355,18 @@ static void supervise(struct parent *p)
 	}
 }
 
+/* Held open until now for the next gate. Who comes while this one finishes is refused at once, not left
+ * in a queue that nobody serves. */
+static void close_ports(struct parent *p)
+{
+	while (p->gate.n_fds > 1) /* the first is the pair's end */
+		close(p->gate.fds[--p->gate.n_fds]);
+}
+
 static void end_children(struct parent *p)
 {
 	uint64_t until = clock_mono_ms() + STOP_MS;
+	close_ports(p);
 	signal_children(p, SIGTERM);
 	while (p->gate.pid || p->steward.pid) {
 		if (clock_mono_ms() >= until) {

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/seccomp.h"
+#include "net/crypto.h"
 #include "net/loop.h"
 #include "steward/steward.h"
 #include "store/conf.h"
@@ -86,6 +87,7 @@ static void harden(void)
 	umask(077);
 	sandbox_harden();
 	signal(SIGPIPE, SIG_IGN);
+	crypto_quiet(true);
 }
 
 /* What it starts inherits this: programs of others read and run what their user may, but write only

@@ -6,15 +6,16 @@
 #
 # Without arguments it makes programs and tests. The programs are then in build/cross/ARCH, and what
 # they are linked with in build/cross/sysroot/ARCH. LANTHORN_MIRROR names another mirror of Debian;
-# CFLAGS, LDFLAGS and LANTHORN_VARIANT make them otherwise, in build/cross/ARCH-VARIANT.
+# CFLAGS, LDFLAGS, LANTHORN_OPTIONS (for configure) and LANTHORN_VARIANT make them otherwise, in
+# build/cross/ARCH-VARIANT.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 release=bookworm
-libraries="libc6-dev libuv1-dev libssl-dev libnghttp2-dev libyaml-dev libsqlite3-dev libjansson-dev"
+libraries="libc6-dev libuv1-dev libssl-dev libnghttp2-dev zlib1g-dev libyaml-dev libsqlite3-dev libjansson-dev"
 libraries="$libraries libcurl4-openssl-dev libqrencode-dev libcmocka-dev"
 
 usage() {
-	sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
 	exit 64
 }
 case ${1-} in
@@ -83,6 +84,8 @@ configure() {
 		CFLAGS="${CFLAGS--O1}" LDFLAGS="${LDFLAGS-}" PKG_CONFIG=pkg-config PKG_CONFIG_LIBDIR="$(printf %s:%s \
 			"$sysroot/usr/lib/$tuple/pkgconfig" "$sysroot/usr/share/pkgconfig")" \
 		PKG_CONFIG_SYSROOT_DIR="$sysroot" --sysconfdir=/etc --localstatedir=/var "$@"
+	# shellcheck disable=SC2086 # words
+	set -- "$@" ${LANTHORN_OPTIONS-}
 	[ ! -f Makefile ] || [ "$(cat options 2>/dev/null)" != "$*" ] || return 0
 	"$top/configure" "$@"
 	echo "$*" >options

@@ -10,7 +10,8 @@
 # LAB_DOMAIN (lan.localhost), LAB_VALIDITY (seconds a certificate is good for, 90 days),
 # LAB_NONCE_REJECT (percent of requests answered badNonce, 0) change what it is. Where name server
 # and authority stand on machines of their own: LAB_DNS_ADDR, LAB_ACME_ADDR (127.0.0.1 both),
-# LAB_DNS_FIXED_PORT, and LAB_DNS_ON, LAB_ACME_ON, commands that run a program over there.
+# LAB_DNS_ON, LAB_ACME_ON, commands that run a program over there. LAB_DNS_FIXED_PORT,
+# LAB_ACME_FIXED_PORT and LAB_MGMT_FIXED_PORT are taken instead of free ones.
 set -eu
 domain=${LAB_DOMAIN:-lan.localhost}
 dns_addr=${LAB_DNS_ADDR:-127.0.0.1}
@@ -149,8 +150,8 @@ start() {
 	fi
 	mkdir -p "$dir/named" "$dir/pebble" "$dir/run" "$dir/log"
 	free_port && dns_port=${LAB_DNS_FIXED_PORT:-$port}
-	free_port && acme_port=$port
-	free_port && mgmt_port=$port
+	free_port && acme_port=${LAB_ACME_FIXED_PORT:-$port}
+	free_port && mgmt_port=${LAB_MGMT_FIXED_PORT:-$port}
 	write_names
 	write_https
 	write_pebble

@@ -93,7 +93,9 @@ static json_t *field_json(const struct api_field *f)
 					  : plain_json(f->type, f);
 	if (f->null && f->of)
 		o = json_pack("{s:[o,{s:s}]}", "anyOf", o, "type", "null");
-	else if (f->null)
+	else if (f->null && f->words)
+		json_array_append_new(json_object_get(o, "enum"), json_null());
+	if (f->null && !f->of)
 		json_object_set_new(o, "type", json_pack("[s,s]", type_word(f->type), "null"));
 	if (f->help)
 		json_object_set_new(o, "description", json_string(f->help));

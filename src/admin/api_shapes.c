@@ -7,6 +7,8 @@
 #define TEXT(n)           {.name = n, .type = JSON_STRING, .required = true}
 #define TEXT_OR_NULL(n)   {.name = n, .type = JSON_STRING, .required = true, .null = true}
 #define WORD(n, list)     {.name = n, .type = JSON_STRING, .required = true, .words = list}
+#define WORD_OR_NULL(n, list) \
+	{.name = n, .type = JSON_STRING, .required = true, .null = true, .words = list}
 #define TEXTS(n)          {.name = n, .type = JSON_ARRAY, .required = true}
 #define WORDS(n, list)    {.name = n, .type = JSON_ARRAY, .required = true, .words = list}
 #define NUMBER(n)         {.name = n, .type = JSON_INTEGER, .required = true}
@@ -59,6 +61,7 @@ const struct api_shape api_shape_dns_test = SHAPE("DnsTest", WORD("state", test_
 static const char *const states[] = {
 	"waiting", "enrolled", "online", "offline", "configured", NULL};
 static const char *const kinds[] = {"agent", "upstream", NULL};
+static const char *const protocols[] = {"h2", "http/1.1", NULL};
 static const char *const covers[] = {"own", "shared", "none", NULL};
 
 static const struct api_shape tile = SHAPE("Tile", TEXT("name"), TEXT("title"), TEXT("host"),
@@ -68,8 +71,10 @@ const struct api_shape api_shape_launcher = SHAPE("Launcher", LIST("tiles", &til
 
 const struct api_shape api_shape_device = SHAPE("Device", TEXT("name"), TEXT("title"), TEXT("host"),
 	TEXT("url"), WORD("kind", kinds), WORD("state", states), NUMBER_OR_NULL("since"),
-	TRUTH_OR_NULL("online"), NUMBER("links"), TEXT_OR_NULL("peer"), NUMBER_OR_NULL("last_seen"),
+	TRUTH_OR_NULL("online"), NUMBER("links"), TEXT_OR_NULL("peer"),
+	WORD_OR_NULL("protocol", protocols), NUMBER_OR_NULL("last_seen"),
 	NUMBER_OR_NULL("created"), NUMBER_OR_NULL("pairing_expires"), TEXT_OR_NULL("upstream"),
+	TEXT_OR_NULL("fault"),
 	TRUTH("public"), ONE_OR_NULL("certificate", &api_shape_certificate),
 	ONE_OR_NULL("dns", &name));
 

@@ -59,13 +59,14 @@ struct view {
 	const struct device *agent;
 	const struct conf_device *upstream;
 	const struct device_links *links;
+	const struct device_reach *reach; /* of the configured; NULL: not known yet */
 	bool has_identity; /* a certificate of the device CA */
 };
 
 static const char *state_word(const struct view *v)
 {
 	if (v->upstream)
-		return "configured";
+		return !v->reach ? "configured" : v->reach->ok ? "online" : "offline";
 	if (v->links && v->links->n)
 		return "online";
 	if (!v->has_identity)
@@ -82,7 +83,7 @@ static int64_t last_seen(const struct view *v)
 static int64_t since(const struct view *v)
 {
 	if (v->upstream)
-		return 0;
+		return v->reach ? v->reach->since : 0;
 	if (v->links && v->links->since)
 		return v->links->since;
 	return v->has_identity ? v->agent->last_seen_at : v->agent->created_at;
@@ -121,6 +122,8 @@ static void put_agent(struct api_call *q, json_t *o, const struct view *v)
 	json_object_set_new(o, "online", json_boolean(online));
 	json_object_set_new(o, "links", json_integer(l ? l->n : 0));
 	json_object_set_new(o, "peer", l && l->peer[0] ? json_string(l->peer) : json_null());
+	json_object_set_new(
+		o, "protocol", online ? json_string(l->h2 ? "h2" : "http/1.1") : json_null());
 	json_object_set_new(o, "last_seen", api_moment(online ? now : last_seen(v)));
 	json_object_set_new(o, "created", json_integer(v->agent->created_at));
 	json_object_set_new(
@@ -130,19 +133,23 @@ static void put_agent(struct api_call *q, json_t *o, const struct view *v)
 static json_t *device_json(struct api_call *q, const struct view *v)
 {
 	static const char *const unknown[] = {
-		"online", "peer", "last_seen", "created", "pairing_expires", NULL};
+		"online", "peer", "protocol", "last_seen", "created", "pairing_expires", NULL};
 	json_t *o = head_json(q, v), *cert = api_cert_json(q, v->name);
 	json_object_set_new(o, "kind", json_string(v->agent ? "agent" : "upstream"));
 	json_object_set_new(o, "certificate", cert ? cert : json_null());
 	json_object_set_new(o, "dns", dns_json(q, json_string_value(json_object_get(o, "host"))));
 	json_object_set_new(o, "upstream", v->upstream ? upstream_json(v->upstream) : json_null());
 	json_object_set_new(o, "public", json_boolean(v->upstream && v->upstream->is_public));
+	json_object_set_new(o, "fault",
+		v->reach && !v->reach->ok ? api_foreign(v->reach->why) : json_null());
 	if (v->agent) {
 		put_agent(q, o, v);
 		return o;
 	}
 	for (const char *const *name = unknown; *name; name++)
 		json_object_set_new(o, *name, json_null());
+	if (v->reach)
+		json_object_set_new(o, "online", json_boolean(v->reach->ok));
 	json_object_set_new(o, "links", json_integer(0));
 	return o;
 }
@@ -196,7 +203,10 @@ static void each_device(struct api_call *q, json_t *list,
 	}
 	for (unsigned i = 0; i < f->n_devices; i++) {
 		const struct conf_device *d = &f->devices[i];
-		fn(q, list, &(struct view){.name = d->name, .title = d->title, .upstream = d});
+		fn(q, list, &(struct view){.name = d->name,
+				    .title = d->title,
+				    .upstream = d,
+				    .reach = map_get(q->c->reach, d->name)});
 	}
 	free(all);
 	free(certs);

@@ -1,6 +1,7 @@
 /* See control.h. Start and stop, the timer, what the steward says, what other threads post. */
 #include "admin/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "gate/certs.h"
 #include "gate/enroll.h"
 #include "gate/events.h"
+#include "gate/link.h"
 #include "gate/names.h"
 #include "gate/snapshot.h"
 #include "net/msgpipe.h"
@@ -286,6 +288,7 @@ static void on_log(void *ctx, enum log_level level, const char *line, size_t n)
 static void *run(void *arg)
 {
 	struct control *c = arg;
+	pthread_setname_np(pthread_self(), "gate-control");
 	loop_run(c->loop);
 	return NULL;
 }
@@ -316,6 +319,7 @@ int control_start(struct control **out, const struct control_opts *o, struct err
 	c->notify = o->notify;
 	c->sandbox = o->sandbox;
 	c->links = map_new();
+	c->reach = map_new();
 	c->log = logring_new();
 	log_set_sink(on_log, c->log);
 	c->started_at = clock_unix();
@@ -330,6 +334,7 @@ int control_start(struct control **out, const struct control_opts *o, struct err
 	if (rc == 0) {
 		c->desk = (struct ask_desk){.loop = c->loop, .fn = control_on_ask, .ctx = c};
 		control_follow(c);
+		db_shrink(c->db);
 		rc = start_thread(c, e);
 	}
 	if (rc < 0) {
@@ -349,6 +354,19 @@ static void note_who_is_here(struct control *c)
 		if (l->n)
 			devices_seen(c->db, name, clock_unix(), NULL);
 	}
+}
+
+static void free_reach(void *p)
+{
+	struct device_reach *r = p;
+	if (r)
+		free(r->why);
+	free(r);
+}
+
+void control_forget_reach(struct control *c, const char *device)
+{
+	free_reach(map_remove(c->reach, device));
 }
 
 void control_stop(struct control *c)
@@ -380,6 +398,7 @@ void control_stop(struct control *c)
 		route_unref(c->routes[i]);
 	free(c->routes);
 	map_free(c->links, free);
+	map_free(c->reach, free_reach);
 	conf_unref(c->conf);
 	conf_unref(c->started);
 	logring_free(c->log);
@@ -403,8 +422,10 @@ struct word {
 	struct job job;
 	struct control *c;
 	char device[DEVICE_ID_MAX + 1], peer[46];
-	unsigned links;
+	unsigned loop, links;
+	bool h2;
 	uint8_t hash[32];
+	char why[ERR_TEXT_MAX];
 };
 
 static void word_free(struct job *job)
@@ -420,6 +441,15 @@ static struct word *word_new(struct control *c, void (*fn)(struct job *))
 	return w;
 }
 
+/* What a stolen key looks like, whichever loops the links are on; a device that moved looks so for a
+ * moment. */
+static void judge_peer(const struct device_links *l, const struct word *w)
+{
+	if (l->n && w->links && w->peer[0] && l->peer[0] && strcmp(l->peer, w->peer) != 0)
+		log_warn_limited(AREA, "one device links from two addresses", "device", w->device,
+			"first", l->peer, "second", w->peer);
+}
+
 static void note_links(struct control *c, const struct word *w)
 {
 	struct device_links *l = map_get(c->links, w->device);
@@ -430,14 +460,20 @@ static void note_links(struct control *c, const struct word *w)
 		l = xcalloc(1, sizeof(*l));
 		map_put(c->links, w->device, l);
 	}
-	if ((l->n == 0) != (w->links == 0)) {
+	judge_peer(l, w);
+	unsigned n = l->n - l->n_of[w->loop] + w->links;
+	if ((l->n == 0) != (n == 0)) {
 		l->since = now;
 		control_tell_device(c, EVENT_DEVICES, w->device);
-		log_info(AREA, w->links ? "device online" : "device offline", "device", w->device,
+		log_info(AREA, n ? "device online" : "device offline", "device", w->device,
 			"peer", w->peer);
 	}
-	l->n = w->links;
+	l->n = n;
+	l->n_of[w->loop] = (uint16_t)w->links;
 	l->seen_at = now;
+	if (!w->links)
+		return;
+	l->h2 = w->h2;
 	if (w->peer[0])
 		memcpy(l->peer, w->peer, sizeof(l->peer));
 }
@@ -449,12 +485,53 @@ static void on_links_word(struct job *job)
 	free(w);
 }
 
-void control_links_changed(struct control *c, const char *device, unsigned links, const char *peer)
+void control_links_changed(
+	struct control *c, unsigned loop, const char *device, const struct link_count *now)
 {
+	assert(loop < CONTROL_LOOPS_MAX);
 	struct word *w = word_new(c, on_links_word);
 	str_copy(w->device, sizeof(w->device), device);
-	str_copy(w->peer, sizeof(w->peer), peer ? peer : "");
-	w->links = links;
+	str_copy(w->peer, sizeof(w->peer), now->peer);
+	w->loop = loop;
+	w->links = now->n;
+	w->h2 = now->h2;
+	loop_post(c->loop, &w->job);
+}
+
+/* Loops that differ take turns: the last word counts. */
+static void note_reach(struct control *c, const struct word *w)
+{
+	struct device_reach *r = map_get(c->reach, w->device);
+	bool ok = !w->why[0], first = !r;
+	if (!conf_device_find(c->conf, w->device))
+		return; /* taken out meanwhile */
+	if (!r) {
+		r = xcalloc(1, sizeof(*r));
+		map_put(c->reach, w->device, r);
+	}
+	if (first || r->ok != ok) {
+		r->since = clock_unix();
+		log_info(AREA, ok ? "device reached" : "device out of reach", "device", w->device,
+			"why", ok ? NULL : w->why);
+	}
+	r->ok = ok;
+	free(r->why);
+	r->why = ok ? NULL : xstrdup(w->why);
+	control_tell_device(c, EVENT_DEVICES, w->device);
+}
+
+static void on_reach_word(struct job *job)
+{
+	struct word *w = container_of(job, struct word, job);
+	note_reach(w->c, w);
+	free(w);
+}
+
+void control_device_reach(struct control *c, const char *device, const char *why)
+{
+	struct word *w = word_new(c, on_reach_word);
+	str_copy(w->device, sizeof(w->device), device);
+	snprintf(w->why, sizeof(w->why), "%s", why ? why : "");
 	loop_post(c->loop, &w->job);
 }
 

@@ -11,6 +11,7 @@
 
 struct conf;
 struct control;
+struct link_count;
 struct snapshot_slot;
 
 struct control_opts {
@@ -31,8 +32,12 @@ const char *control_device_ca(struct control *c);
 
 /* ---- from any thread: carried over by loop_post ---- */
 
-/* Number of live links of a device changed; `peer`: the address of the newest. */
-void control_links_changed(struct control *c, const char *device, unsigned links, const char *peer);
+/* Number of live links that a device has on one of the loops changed (`now` is lent). */
+void control_links_changed(
+	struct control *c, unsigned loop, const char *device, const struct link_count *now);
+/* Whether a device without an agent can be reached changed; `why` (lent): what connecting to it
+ * failed with, NULL: it can. */
+void control_device_reach(struct control *c, const char *device, const char *why);
 /* A session was used just now (told at most every five minutes each). */
 void control_session_touched(struct control *c, const uint8_t hash[32]);
 /* SIGHUP: read the configuration again; a bad one is reported and the old one stays. */

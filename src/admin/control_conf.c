@@ -16,6 +16,7 @@
 #include "gate/enroll.h"
 #include "gate/events.h"
 #include "gate/names.h"
+#include "gate/site.h"
 #include "gate/snapshot.h"
 #include "net/msgpipe.h"
 #include "net/tls.h"
@@ -45,18 +46,30 @@ static int upstream_tls(struct tls_client **out, const struct conf_device *d, st
 	return rc;
 }
 
-static int upstream_route(
-	struct route **out, const struct conf_device *d, const char *domain, struct err *e)
+static struct site *upstream_site(const struct conf_device *d, const char *host, bool compress)
 {
-	struct route *r = route_new();
-	r->kind = ROUTE_UPSTREAM;
+	struct site *s = site_new(host);
+	s->addrs[s->n_addrs++] = xstrdup(d->host);
+	for (unsigned i = 0; i < d->more_hosts.n && s->n_addrs < SITE_ADDRS_MAX; i++)
+		s->addrs[s->n_addrs++] = xstrdup(d->more_hosts.v[i]);
+	s->port = d->port;
+	s->tls = d->tls;
+	s->rewrite = d->rewrite;
+	s->compress = compress && d->compress;
+	return s;
+}
+
+static int upstream_route(
+	struct route **out, const struct conf *conf, const struct conf_device *d, struct err *e)
+{
+	const char *domain = conf->domain;
+	char host[512];
+	snprintf(host, sizeof(host), "%s.%s", d->name, domain);
+	struct route *r = route_new(ROUTE_UPSTREAM, host, d->name);
 	r->public = d->is_public;
-	r->up_port = d->port;
-	snprintf(r->host, sizeof(r->host), "%s.%s", d->name, domain);
-	snprintf(r->device, sizeof(r->device), "%s", d->name);
-	snprintf(r->up_host, sizeof(r->up_host), "%s", d->host);
-	for (unsigned i = 0; i < d->embed_from.n && i < ROUTE_EMBED_MAX; i++)
-		r->embed_from[r->n_embed_from++] = xasprintf("%s.%s", d->embed_from.v[i], domain);
+	r->site = upstream_site(d, r->host, conf->compress);
+	for (unsigned i = 0; i < d->embed_from.n; i++)
+		route_allow_embed(r, xasprintf("%s.%s", d->embed_from.v[i], domain));
 	int rc = d->tls ? upstream_tls(&r->up_tls, d, e) : 0;
 	if (rc < 0) {
 		route_unref(r);
@@ -64,14 +77,6 @@ static int upstream_route(
 	}
 	*out = r;
 	return 0;
-}
-
-static struct route *base_route(const char *domain)
-{
-	struct route *r = route_new();
-	r->kind = ROUTE_BASE;
-	snprintf(r->host, sizeof(r->host), "%s", domain);
-	return r;
 }
 
 static bool same_list(const struct conf_list *a, const struct conf_list *b)
@@ -84,26 +89,38 @@ static bool same_list(const struct conf_list *a, const struct conf_list *b)
 	return true;
 }
 
+static bool same_place(const struct conf_device *a, const struct conf_device *b)
+{
+	return a->port == b->port && a->tls == b->tls && strcmp(a->host, b->host) == 0 &&
+	       same_list(&a->more_hosts, &b->more_hosts) && a->has_pin == b->has_pin &&
+	       memcmp(a->pin, b->pin, sizeof(a->pin)) == 0;
+}
+
 /* A CA file may have changed under the same name, so that such a device never counts as the same. */
 static bool same_device(const struct conf_device *a, const struct conf_device *b)
 {
-	return a->port == b->port && a->tls == b->tls && a->has_pin == b->has_pin &&
-	       memcmp(a->pin, b->pin, sizeof(a->pin)) == 0 && !a->ca_file[0] && !b->ca_file[0] &&
-	       a->is_public == b->is_public && strcmp(a->host, b->host) == 0 &&
-	       same_list(&a->embed_from, &b->embed_from);
+	return same_place(a, b) && !a->ca_file[0] && !b->ca_file[0] &&
+	       a->is_public == b->is_public && a->rewrite == b->rewrite &&
+	       a->compress == b->compress && same_list(&a->embed_from, &b->embed_from);
 }
 
 /* The route of a device that did not change is kept, and with it what runs through it. */
-static struct route *kept_route(
-	const struct control *c, const struct conf *conf, const struct conf_device *d)
+static int next_route(struct route **out, const struct control *c, const struct conf *conf,
+	const struct conf_device *d, struct err *e)
 {
-	const struct conf_device *old = c->conf ? conf_device_find(c->conf, d->name) : NULL;
-	if (!old || !same_device(old, d) || strcmp(c->conf->domain, conf->domain) != 0)
-		return NULL;
-	for (unsigned i = 0; i < c->n_routes; i++)
-		if (strcmp(c->routes[i]->device, d->name) == 0)
-			return route_ref(c->routes[i]);
-	return NULL;
+	const struct conf_device *was =
+		c->conf && c->n_routes ? conf_device_find(c->conf, d->name) : NULL;
+	/* Routes are in the order of the file, behind the base host's. */
+	struct route *old = was ? c->routes[1 + (was - c->conf->devices)] : NULL;
+	if (old && same_device(was, d) && c->conf->compress == conf->compress &&
+		strcmp(c->conf->domain, conf->domain) == 0) {
+		*out = route_ref(old);
+		return 0;
+	}
+	int rc = upstream_route(out, conf, d, e);
+	if (rc == 0 && old)
+		site_follow((*out)->site, old->site);
+	return rc;
 }
 
 int control_use_conf(struct control *c, const struct conf *conf, struct err *e)
@@ -111,11 +128,9 @@ int control_use_conf(struct control *c, const struct conf *conf, struct err *e)
 	struct route **routes = xcalloc(conf->n_devices + 1, sizeof(*routes));
 	unsigned n = 0;
 	int rc = 0;
-	routes[n++] = base_route(conf->domain);
+	routes[n++] = route_new(ROUTE_BASE, conf->domain, "");
 	for (unsigned i = 0; rc == 0 && i < conf->n_devices; i++) {
-		routes[n] = kept_route(c, conf, &conf->devices[i]);
-		if (!routes[n])
-			rc = upstream_route(&routes[n], &conf->devices[i], conf->domain, e);
+		rc = next_route(&routes[n], c, conf, &conf->devices[i], e);
 		if (rc == 0)
 			n++;
 	}
@@ -156,12 +171,13 @@ static void add_devices(struct control *c, struct snapshot *s, int64_t now)
 	for (size_t i = 0; i < n; i++) {
 		if (conf_device_find(c->conf, all[i].id))
 			continue; /* the configuration took the name since */
-		struct route *r = route_new();
-		r->kind = ROUTE_LINK;
+		char host[512];
+		snprintf(host, sizeof(host), "%s.%s", all[i].id, c->conf->domain);
+		struct route *r = route_new(ROUTE_LINK, host, all[i].id);
 		r->last_seen = all[i].last_seen_at;
 		r->has_forerunner = device_has_forerunner(&all[i], clock_unix());
-		snprintf(r->device, sizeof(r->device), "%s", all[i].id);
-		snprintf(r->host, sizeof(r->host), "%s.%s", all[i].id, c->conf->domain);
+		r->site = site_new(r->host);
+		r->site->compress = c->conf->compress;
 		add_route(c, s, r, now);
 		route_unref(r);
 	}
@@ -338,7 +354,10 @@ static void cut_gone(struct control *c, const struct conf *old)
 	char host[512];
 	for (unsigned i = 0; i < old->n_devices; i++) {
 		const char *name = old->devices[i].name;
-		if (conf_device_find(c->conf, name))
+		const struct conf_device *now = conf_device_find(c->conf, name);
+		if (!now || !same_place(now, &old->devices[i]))
+			control_forget_reach(c, name);
+		if (now)
 			continue;
 		c->notify.device_cut(c->notify.ctx, name);
 		snprintf(host, sizeof(host), "%s.%s", name, old->domain);

@@ -29,12 +29,23 @@ struct names;
 struct route;
 struct tls_cert;
 
+#define CONTROL_LOOPS_MAX 16
+
 /* What the loops told of a device's links; forgotten by a restart. */
 struct device_links {
-	unsigned n;
+	unsigned n; /* on all loops */
+	uint16_t n_of[CONTROL_LOOPS_MAX];
+	bool h2; /* the newest */
 	char peer[46];
 	int64_t seen_at;
 	int64_t since; /* when it came to be online or offline */
+};
+
+/* The same of a device without an agent: what connecting to it came to last. */
+struct device_reach {
+	bool ok;
+	int64_t since; /* of this */
+	char *why;     /* NULL when ok */
 };
 
 /* The last DNS test that somebody asked for. */
@@ -74,6 +85,7 @@ struct control {
 	struct route **routes;     /* of the configuration: the base host, then upstreams */
 	unsigned n_routes;
 	struct map *links; /* device → struct device_links */
+	struct map *reach; /* device → struct device_reach; none: not known yet */
 
 	struct timer tick;
 	uint64_t purged_ms;
@@ -96,6 +108,8 @@ bool control_clock_ok(struct control *c, struct err *e);
 int64_t control_serving_time(struct control *c);
 /* Do what is due now and arm the timer for what is due later. After every change. */
 void control_turn(struct control *c);
+/* What was known of reaching a device that is gone, or found elsewhere now. */
+void control_forget_reach(struct control *c, const char *device);
 
 /* ---- control_conf.c: from configuration and registry to what is served ---- */
 

@@ -1,4 +1,4 @@
-/* See buf.h. Growth doubles from 256 bytes and never passes the cap by more than the NUL. */
+/* See buf.h. A block is at least twice as large as the one before, and 256 bytes at first. */
 #include "base/buf.h"
 
 #include <errno.h>
@@ -29,9 +29,9 @@ void buf_done_secret(struct buf *b)
 
 static int grow(struct buf *b, size_t want)
 {
-	size_t size = b->size ? b->size : 256;
-	while (size < want)
-		size *= 2;
+	size_t size = b->size ? 2 * b->size : 256;
+	if (size < want)
+		size = (want + 63) & ~(size_t)63;
 	uint8_t *p = realloc(b->data, size);
 	if (!p)
 		return -ENOMEM;

@@ -1,11 +1,13 @@
 /* The messages between gate and steward: fixed layout, ≤ 64 KiB, one a datagram on a
  * SOCK_SEQPACKET pair. Pure encoding and strict decoding; net/msgpipe moves them.
  *
- *   gate → steward   ORDER{id,flags,names,blob=CSR DER}   PUBLISH{names[0],addrs} (no addrs: take
- *                    the name out of DNS)   CANCEL{id}   SET_SECRET{text=key,blob=value}
+ *   gate → steward   ORDER{id,flags,names,blob=CSR DER}   PUBLISH{id,names[0],addrs} (no addrs:
+ *                    take the name out of DNS)   CANCEL{id}   SET_SECRET{text=key,blob=value}
  *                    DNS_TEST{id}   RELOAD{} (read the configuration again)
  *   steward → gate   CHAIN{id,blob=PEM}   STATE{id,class,text,next_at,names[0] where it is about
- *                    a published name} */
+ *                    a published name}
+ *
+ * A STATE has the id of what it answers, for a name its last PUBLISH; 0: what the steward did by itself. */
 #pragma once
 
 #include <stddef.h>

@@ -59,6 +59,7 @@ const char *sandbox_files(const struct sandbox *s)
 
 int sandbox_enter(struct sandbox *s, struct landlock *files, unsigned calls, struct err *e)
 {
+	*s = (struct sandbox){.landlock = 0};
 	sandbox_harden();
 	int rc = calls & CALLS_USERS ? 0 : sandbox_keep_capabilities(0);
 	if (rc < 0) {
@@ -68,7 +69,7 @@ int sandbox_enter(struct sandbox *s, struct landlock *files, unsigned calls, str
 	rc = landlock_limit(files, e);
 	if (rc < 0)
 		return rc;
-	*s = (struct sandbox){.landlock = rc};
+	s->landlock = rc;
 	rc = seccomp_limit(calls, e);
 	s->calls = rc == 0;
 	return rc == -ENOSYS ? 0 : rc;

@@ -16,6 +16,30 @@ int str_copy(char *dst, size_t size, const char *src)
 	return 0;
 }
 
+int str_join(char *dst, size_t size, const char *a, const char *b)
+{
+	int rc = str_copy(dst, size, a);
+	size_t n = strlen(dst);
+	if (rc == 0)
+		rc = str_copy(dst + n, size - n, b);
+	if (rc < 0 && size)
+		dst[0] = 0;
+	return rc;
+}
+
+unsigned str_u64(char out[STR_U64_MAX], uint64_t v)
+{
+	char digits[STR_U64_MAX];
+	size_t at = sizeof(digits);
+	do
+		digits[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	unsigned n = (unsigned)(sizeof(digits) - at);
+	memcpy(out, digits + at, n);
+	out[n] = 0;
+	return n;
+}
+
 static char lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;

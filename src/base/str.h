@@ -7,6 +7,11 @@
 
 /* Copy with truncation refused: 0, or -ENAMETOOLONG and `dst` empty. */
 int str_copy(char *dst, size_t size, const char *src);
+/* `a` and `b` one behind the other, under the same rule. */
+int str_join(char *dst, size_t size, const char *a, const char *b);
+/* A number in decimal; returns its length. */
+#define STR_U64_MAX 21
+unsigned str_u64(char out[STR_U64_MAX], uint64_t v);
 /* ASCII only, in place / compare. */
 void str_lower(char *s);
 bool str_eq_nocase(const char *a, const char *b);

@@ -9,6 +9,7 @@
 #include <malloc.h>
 #endif
 
+#define SMALL_MAX 1032u /* bytes */
 #define GIVE_BACK_FROM (1 << 20) /* bytes */
 
 static void *alive(void *p)
@@ -20,9 +21,15 @@ static void *alive(void *p)
 	return p;
 }
 
+/* glibc's calloc() passes by what free() has just put aside for the next malloc(). */
 void *xcalloc(size_t n, size_t size)
 {
-	return alive(calloc(n ? n : 1, size ? size : 1));
+	if (size && n > SMALL_MAX / size)
+		return alive(calloc(n, size));
+	size_t total = n * size;
+	void *p = alive(malloc(total ? total : 1));
+	memset(p, 0, total);
+	return p;
 }
 
 void *xrealloc(void *p, size_t n, size_t size)
@@ -38,6 +45,13 @@ void xalloc_give_back(void)
 #ifdef __GLIBC__
 	mallopt(M_MMAP_THRESHOLD, GIVE_BACK_FROM);
 	mallopt(M_TRIM_THRESHOLD, GIVE_BACK_FROM);
+#endif
+}
+
+void xalloc_trim(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
 #endif
 }
 

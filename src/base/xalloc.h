@@ -16,6 +16,8 @@ char *xasprintf(const char *fmt, ...)
  * for good once a password was hashed: it raises its thresholds to the largest block ever freed.
  * Call at the start, before there are threads. */
 void xalloc_give_back(void);
+/* Give free pages back now: after work that took far more memory than what is left of it. */
+void xalloc_trim(void);
 
 /* Overwrite, then free. NULL is accepted. */
 void free_secret(void *p, size_t n);

@@ -11,12 +11,13 @@
 #include "base/xalloc.h"
 #include "net/tls.h"
 
-#define ANSWER_MAX (1u << 20)
+#define ANSWER_MAX (16u << 20) /* the status of 10,000 devices is 8 MiB */
 
 struct pending {
 	struct ask a;
 	const struct ask_desk *desk;
 	atomic_uint holders;
+	struct linger *linger; /* its exchange was over first */
 	bool sent; /* the journey has begun */
 };
 
@@ -28,6 +29,7 @@ static void let_go(struct pending *p)
 	msg_free(p->a.resp);
 	buf_done_secret(&p->a.body);
 	buf_done_secret(&p->a.resp_body);
+	linger_done(p->linger);
 	free(p);
 }
 
@@ -104,9 +106,13 @@ static void on_writable(struct exchange *x)
 
 static void on_done(struct exchange *x, int status)
 {
+	struct pending *p = x->ctx;
 	(void)status;
-	if (x->ctx)
-		part(x->ctx, x);
+	if (!p)
+		return;
+	if (p->sent)
+		p->linger = exchange_linger(x);
+	part(p, x);
 }
 
 static const struct handler ask_handler = {
@@ -115,11 +121,11 @@ static const struct handler ask_handler = {
 static void fill_tls(struct ask *a, const struct conn_info *conn)
 {
 	const struct tls_info *t = conn->tls;
-	if (!t || !t->has_peer_cert)
+	if (!t || !t->peer)
 		return;
-	str_copy(a->peer_serial, sizeof(a->peer_serial), t->peer_serial);
-	memcpy(a->peer_spki, t->peer_spki_sha256, sizeof(a->peer_spki));
-	a->peer_not_after = t->peer_not_after;
+	str_copy(a->peer_serial, sizeof(a->peer_serial), t->peer->serial);
+	memcpy(a->peer_spki, t->peer->spki_sha256, sizeof(a->peer_spki));
+	a->peer_not_after = t->peer->not_after;
 }
 
 void ask_exchange(struct exchange *x, enum ask_kind kind, const char *host,

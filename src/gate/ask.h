@@ -35,7 +35,7 @@ struct ask {
 
 	/* The answer. Fill in resp (NULL: 500) and resp_body, then ask_done(). */
 	struct msg *resp;
-	struct buf resp_body; /* cap 1 MiB */
+	struct buf resp_body; /* cap 16 MiB */
 
 	/* ask.c's own */
 	struct job job;

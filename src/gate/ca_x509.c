@@ -13,7 +13,7 @@
 int ca_x509_err(struct err *e, int code, const char *what)
 {
 	unsigned long n = ERR_peek_last_error();
-	const char *why = n ? ERR_reason_error_string(n) : NULL;
+	const char *why = n ? crypto_why(n) : NULL;
 	err_set(e, code, "%s%s%s%s", what, why ? " (" : "", why ? why : "", why ? ")" : "");
 	ERR_clear_error();
 	return code;

@@ -54,10 +54,10 @@ int certs_renew(struct certs *c, const char *id, const struct certs_time *now, s
 struct tls_cert *certs_serving(const struct certs *c, const char *id, int64_t now);
 /* The latest moment that a certificate at hand proves to have passed; 0 without any. */
 int64_t certs_clock_floor(const struct certs *c);
-/* All rows, "@base" first. Lent until the next call of another function. */
+/* All rows, "@base" first. Lent until the next call of any function here. */
 unsigned certs_count(const struct certs *c);
-const struct certs_row *certs_at(const struct certs *c, unsigned i);
-const struct certs_row *certs_find(const struct certs *c, const char *id);
+const struct certs_row *certs_at(struct certs *c, unsigned i);
+const struct certs_row *certs_find(struct certs *c, const char *id);
 
 /* One sentence for people: what to do about a failure of this class. */
 const char *class_remedy(enum state_class class);

@@ -5,9 +5,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
-#include "base/log.h"
+#include "net/crypto.h"
 #include "net/tls.h"
 
 static int path_of(
@@ -64,22 +65,41 @@ static int judge_file(const struct buf *pem, const struct certs_names *want,
 	return rc;
 }
 
+void certs_file_hash(uint8_t out[32], const struct buf *pem)
+{
+	sha256(out, pem->data, len_of(pem));
+}
+
+/* A file that was judged is judged for ever, as long as it is the same. */
+static int use_file(const struct buf *pem, const struct certs_names *want,
+	struct certs_facts *facts, struct tls_cert **out, struct err *e)
+{
+	struct tls_cert_text text = {pem->data, pem->len, (const char(*)[254])want->names, want->n};
+	uint8_t hash[32];
+	certs_file_hash(hash, pem);
+	if (memcmp(hash, facts->file_sha256, sizeof(hash)) == 0 &&
+		tls_cert_new_known(out, &text, NULL) == 0)
+		return 0;
+	int rc = judge_file(pem, want, facts, e);
+	if (rc == 0)
+		rc = tls_cert_new(out, pem->data, pem->len, e);
+	memcpy(facts->file_sha256, hash, sizeof(hash));
+	return rc;
+}
+
 int certs_file_load(const struct certs_place *at, const struct certs_names *want,
 	struct certs_facts *facts, struct tls_cert **out, struct err *e)
 {
 	struct buf pem = BUF_INIT(CERTS_FILE_MAX);
 	int rc = read_file(at, CERTS_FILE_PEM, &pem, e);
-	if (rc == -ENOENT)
-		goto out;
 	if (rc == 0)
-		rc = judge_file(&pem, want, facts, e);
-	if (rc == 0)
-		rc = tls_cert_new(out, pem.data, pem.len, e);
-	if (rc < 0) {
+		rc = use_file(&pem, want, facts, out, e);
+	if (rc < 0)
+		memset(facts, 0, sizeof(*facts));
+	if (rc < 0 && rc != -ENOENT) {
 		move_aside(at);
 		rc = -EINVAL;
 	}
-out:
 	buf_done_secret(&pem);
 	return rc;
 }
@@ -87,6 +107,12 @@ out:
 int certs_file_key(const struct certs_place *at, struct buf *pem, struct err *e)
 {
 	return read_file(at, CERTS_FILE_KEY, pem, e);
+}
+
+bool certs_file_key_exists(const struct certs_place *at)
+{
+	char path[PATH_MAX];
+	return path_of(path, at, ".key", NULL) == 0 && access(path, F_OK) == 0;
 }
 
 bool certs_file_is_for_key(const struct certs_place *at, const struct certs_names *want)

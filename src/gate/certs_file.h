@@ -19,12 +19,17 @@ struct certs_place {
 	const char *dir, *id;
 };
 
-/* Load ID.pem and judge it for `want`, dates aside. -ENOENT: there is none. -EINVAL: damaged, and
- * now moved aside to ID.pem.damaged. */
+/* Load ID.pem and judge it for `want`, dates aside. `facts`: what an earlier judgement for the same
+ * names said, or zeros; a file that is still the same is not judged again, which takes a hundredth
+ * of the time. -ENOENT: there is none. -EINVAL: damaged, and now moved aside to ID.pem.damaged. */
 int certs_file_load(const struct certs_place *at, const struct certs_names *want,
 	struct certs_facts *facts, struct tls_cert **out, struct err *e);
+/* What certs_file_load() will know a file with this text by. */
+void certs_file_hash(uint8_t out[32], const struct buf *pem);
 /* The pending key, appended. */
 int certs_file_key(const struct certs_place *at, struct buf *pem, struct err *e);
+/* Is there a key of an open order, readable or not? */
+bool certs_file_key_exists(const struct certs_place *at);
 /* True when ID.pem was made with the pending key: a crash came between the two steps of storing. */
 bool certs_file_is_for_key(const struct certs_place *at, const struct certs_names *want);
 int certs_file_write(

@@ -31,6 +31,7 @@ int certs_csr_new(
 struct certs_facts {
 	int64_t not_before, not_after;
 	char serial[CERTS_SERIAL_MAX + 1];
+	uint8_t file_sha256[32]; /* certs_file: of the text that says so; zeros: none */
 };
 
 /* Does this PEM chain (leaf first) prove `want` for our key? At most 64 KiB and six certificates;

@@ -67,13 +67,14 @@ void certs_life_sent(struct certs_order *o, const struct certs_time *now)
 	o->sent = true;
 	o->sent_ms = now->mono_ms;
 	o->retry_ms = 0;
-	o->forced = false;
+	o->was_forced = o->forced;
+	o->forced = o->put_off = false;
 }
 
 static void order_over(struct certs_row *r, struct certs_order *o)
 {
 	r->order_id = 0;
-	o->sent = o->forced = false;
+	o->sent = o->forced = o->was_forced = o->put_off = false;
 	o->retry_ms = 0;
 }
 
@@ -115,6 +116,8 @@ void certs_life_failed(struct certs_row *r, struct certs_order *o, const struct 
 		note_failure(r, why->class, why->text, now->unix_s);
 	r->next_at = why->next_at ? why->next_at : own_backoff(r, now->unix_s);
 	int64_t left = r->next_at - now->unix_s;
+	/* Who just told a person when it will be must not find another reason then. */
+	o->put_off = o->was_forced && why->next_at && left <= SCHEDULE_FORCE_GAP_S;
 	if (left < 1)
 		left = 1;
 	if (left > SCHEDULE_WAIT_MAX_S)

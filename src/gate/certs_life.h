@@ -22,7 +22,9 @@ struct certs_order {
 	bool sent;          /* since we and the steward started */
 	uint64_t sent_ms;   /* monotonic */
 	uint64_t retry_ms;  /* the steward or we said: not before; 0: under way */
-	bool forced;        /* the next ORDER carries PROCMSG_FORCE */
+	bool forced;        /* a person asked: an ORDER with PROCMSG_FORCE goes at once */
+	bool was_forced;    /* the last one was that */
+	bool put_off;       /* for a moment: the next, when that is over, is forced as well */
 	uint64_t forced_ms; /* when a person last asked; 0: never */
 };
 

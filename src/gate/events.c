@@ -97,6 +97,14 @@ static void on_beat(struct timer *t)
 		timer_arm(t, BEAT_MS);
 }
 
+struct event_news *event_news_copy(const struct event_news *news)
+{
+	size_t n = sizeof(*news) + news->n_users * sizeof(news->users[0]);
+	struct event_news *copy = xcalloc(1, n);
+	memcpy(copy, news, n);
+	return copy;
+}
+
 static bool is_named(const struct event_news *news, int64_t user_id)
 {
 	for (unsigned i = 0; i < news->n_users; i++)

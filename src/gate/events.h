@@ -36,6 +36,9 @@ struct event_news {
 	int64_t users[]; /* ids */
 };
 
+/* Heap. */
+struct event_news *event_news_copy(const struct event_news *news);
+
 struct event_table *event_table_new(struct loop *loop);
 /* The loop must have stopped, and the sessions be gone. */
 void event_table_free(struct event_table *t);

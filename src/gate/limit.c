@@ -75,7 +75,7 @@ void limit_failed(struct limit *l, const char *key, uint64_t now_ms)
 {
 	struct slot *s = obtain(l, key, now_ms);
 	bool unlocked = s->until_ms && s->until_ms <= now_ms;
-	if (unlocked || now_ms - s->first_ms > l->o.window_ms) {
+	if (unlocked || now_ms > s->first_ms + l->o.window_ms) {
 		s->fails = 0;
 		s->until_ms = 0;
 		s->first_ms = now_ms;
@@ -84,6 +84,13 @@ void limit_failed(struct limit *l, const char *key, uint64_t now_ms)
 	list_push_back(&l->order, &s->node);
 	if (++s->fails >= l->o.most)
 		s->until_ms = now_ms + l->o.window_ms;
+}
+
+void limit_forgive(struct limit *l, const char *key)
+{
+	struct slot *s = map_get(l->map, key);
+	if (s && s->fails && !s->until_ms)
+		s->fails--;
 }
 
 void limit_clear(struct limit *l, const char *key)

@@ -1,6 +1,6 @@
 /* Counting failures by key (an address, an account, a device) and refusing for a while after too
  * many. Bounded: whoever invents keys pushes out the oldest ones, never memory. Pure; times are
- * milliseconds of one monotonic clock. */
+ * milliseconds of one monotonic clock, of which one call may know a little less than that before. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +19,8 @@ void limit_free(struct limit *l);
 /* 0: go on; else how many seconds this key must wait. */
 unsigned limit_wait_s(const struct limit *l, const char *key, uint64_t now_ms);
 void limit_failed(struct limit *l, const char *key, uint64_t now_ms);
+/* One of its failures was none. A lock stays. */
+void limit_forgive(struct limit *l, const char *key);
 /* After a success. */
 void limit_clear(struct limit *l, const char *key);
 /* The key of an address: IPv4 whole, IPv6 by its /64, because one host has all of it. `out`: 46. */

@@ -31,7 +31,8 @@ void names_set(struct names *n, const struct names_want *w);
 void names_restart(struct names *n);
 /* A STATE with names[0]. True when it was about a name of ours. */
 bool names_state(struct names *n, const struct procmsg *m);
-/* Send what is not sent yet. Returns true when something could not be sent: call again soon. */
+/* Send what is not sent yet, a few names at a time: call after each names_state(). Returns true when
+ * something could not be sent: call again soon. */
 bool names_push(struct names *n);
 
 struct names_view {

@@ -29,14 +29,17 @@ static const struct words table[] = {
 	 "It took the request, but has not answered. Try again in a moment."			       },
 };
 
-static const struct words *words_for(int status)
+static struct words words_for(const struct page_error *e)
 {
-	static const struct words other = {0, "Something went wrong", "Please try again."};
-	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-		if (table[i].status == status)
-			return &table[i];
-	}
-	return &other;
+	struct words w = {0, "Something went wrong", "Please try again."};
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
+		if (table[i].status == e->status)
+			w = table[i];
+	if (e->title)
+		w.title = e->title;
+	if (e->text)
+		w.text = e->text;
+	return w;
 }
 
 /* Asks for the page again after `data-again` seconds, once somebody can see it, and shows times in
@@ -90,12 +93,12 @@ static void put_since(struct buf *b, const struct page_error *e)
 
 static void put_html(struct buf *b, const struct page_error *e, unsigned again)
 {
-	const struct words *w = words_for(e->status);
-	html_begin(b, w->title, again);
-	buf_printf(b, "<h1>%s</h1>\n", w->title);
+	struct words w = words_for(e);
+	html_begin(b, w.title, again);
+	buf_printf(b, "<h1>%s</h1>\n", w.title);
 	if (e->away_s)
 		put_since(b, e);
-	buf_printf(b, "<p>%s</p>\n", w->text);
+	buf_printf(b, "<p>%s</p>\n", w.text);
 	if (e->why) {
 		buf_puts(b, "<p class=\"soft\">");
 		if (e->device) {
@@ -115,7 +118,7 @@ static void put_html(struct buf *b, const struct page_error *e, unsigned again)
 static void put_json(struct buf *b, const struct page_error *e)
 {
 	buf_printf(b, "{\"error\":{\"code\":%d,\"message\":\"%s\"", e->status,
-		words_for(e->status)->title);
+		words_for(e).title);
 	if (e->why) {
 		buf_puts(b, ",\"detail\":\"");
 		html_json_escape(b, e->why);

@@ -13,6 +13,8 @@
 struct page_error {
 	int status;
 	const char *device;   /* label, or NULL */
+	const char *title;    /* NULL: the status's own */
+	const char *text;     /* the same */
 	const char *why;      /* one sentence for people; NULL: a standard one */
 	unsigned retry_after; /* seconds; 0: no such field. A page that was got tries again then */
 	unsigned away_s;      /* 503: for so long, and */

@@ -5,15 +5,19 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "gate/compress.h"
 #include "gate/headers.h"
 #include "gate/pages.h"
 #include "gate/pool.h"
+#include "gate/rewrite.h"
 #include "gate/session.h"
+#include "gate/site.h"
 #include "http/client.h"
 
 #define HIGH_WATER 65536u
@@ -23,10 +27,14 @@ struct proxy {
 	struct pool *pool; /* NULL once it was cut */
 	struct pool_want want;
 	struct call *call;
-	struct msg *req; /* as it goes to the device */
+	struct msg *req; /* the exchange's, made into what goes to the device */
+	struct site *site;
+	struct compress_room *room;
+	struct compressor *coded; /* of the answer; NULL: it goes as it is */
 	struct session_use use;
 	struct list node;
 	struct timer silence; /* until the final head: the browser's own idle limit waits meanwhile */
+	uint64_t moved_ms;
 	uint64_t idle_ms, tunnel_idle_ms;
 	int64_t away_since;
 	char device[64];
@@ -35,6 +43,7 @@ struct proxy {
 	bool retried, body_begun;
 	bool held_back; /* the device takes no more of the body for now */
 	bool tunnel;
+	bool has_coded; /* the browser: it asks whether that is still right */
 };
 
 static void take(struct proxy *p);
@@ -71,17 +80,15 @@ static void answer_error(struct proxy *p, const struct err *why)
 	page_error_reply(p->x, &e);
 }
 
-/* Nothing moved for long: the device is silent, or the browser stopped in the middle of its request. */
-static void on_silence(struct timer *t)
+/* The device has the request, and is silent, or the browser stopped in the middle of it. */
+static void give_up(struct proxy *p)
 {
-	struct proxy *p = container_of(t, struct proxy, silence);
 	struct err e;
 	bool asked = msg_body(p->req) == BODY_NONE || p->x->request_ended || p->held_back;
 	if (!asked) {
 		exchange_abort(p->x);
 		return;
 	}
-	pool_cancel(&p->want);
 	if (p->call)
 		call_cancel(p->call);
 	p->call = NULL;
@@ -90,9 +97,30 @@ static void on_silence(struct timer *t)
 	answer_error(p, &e);
 }
 
+/* Nothing moved for long. Whether there is no way to the device, or it has the request, another loop
+ * may have to say. */
+static void on_silence(struct timer *t)
+{
+	struct proxy *p = container_of(t, struct proxy, silence);
+	uint64_t quiet = loop_now_ms(p->x->conn->loop) - p->moved_ms;
+	if (quiet < p->idle_ms) {
+		timer_arm(t, p->idle_ms - quiet); /* bytes that move need not touch it */
+		return;
+	}
+	if (p->want.pool)
+		pool_expire(&p->want);
+	else if (p->call && call_expire(p->call))
+		timer_arm(t, p->idle_ms);
+	else
+		give_up(p);
+}
+
 static void something_moved(struct proxy *p)
 {
-	if (p->idle_ms && !p->x->responded && !p->tunnel)
+	if (!p->idle_ms || p->x->responded || p->tunnel)
+		return;
+	p->moved_ms = loop_now_ms(p->x->conn->loop);
+	if (!p->silence.at_ms)
 		timer_arm(&p->silence, p->idle_ms);
 }
 
@@ -103,11 +131,43 @@ static struct proxy *of(void *ctx)
 	return ctx;
 }
 
+/* What the browser may see of the device's final head. */
+static void adapt_head(struct proxy *p, struct msg *head)
+{
+	const struct site *s = p->site;
+	if (!s) {
+		headers_to_browser(head, NULL);
+		return;
+	}
+	struct rewrite self = {.authority = msg_authority(p->x->req),
+		.host = s->host,
+		.addrs = (const char *const *)s->addrs,
+		.n_addrs = s->rewrite ? s->n_addrs : 0,
+		.port = s->port};
+	headers_to_browser(head, &self);
+}
+
+static void compress(struct proxy *p, struct msg *head)
+{
+	enum coding c;
+	if (p->has_coded && msg_status(head) == 304)
+		compress_unchanged(head);
+	if (!p->room || !p->site || !p->site->compress ||
+		!compress_choose(p->x->req, head, &c))
+		return;
+	bool bodyless = msg_method(p->x->req) == METHOD_HEAD;
+	if (c != CODING_NONE && !bodyless)
+		p->coded = compressor_new(c, p->room, p->x);
+	if (p->coded || (c != CODING_NONE && bodyless))
+		compress_head(head, c);
+	compress_vary(head);
+}
+
 static void become_tunnel(struct proxy *p, struct msg *head)
 {
 	char kept[64];
 	str_copy(kept, sizeof(kept), msg_get(head, "upgrade"));
-	headers_to_browser(head);
+	adapt_head(p, head);
 	msg_add(head, "connection", "upgrade");
 	msg_add(head, "upgrade", kept);
 	p->tunnel = true;
@@ -127,6 +187,32 @@ static void refuse_switch(struct proxy *p)
 	p->call = NULL;
 	call_cancel(k);
 	answer_error(p, &e);
+}
+
+/* A device that speaks plain HTTP, and sends all who do so to https: they come from there. */
+static void refuse_circle(struct proxy *p)
+{
+	const char *remedy =
+		p->site->n_addrs
+			? "give its `upstream` in gateway.yaml as https://, with `pin` or `ca`, or switch "
+			  "its redirect to https off"
+			: "switch its redirect to https off, or have it believe X-Forwarded-Proto";
+	struct call *k = p->call;
+	log_warn_limited("gate/proxy", "the device leads from https to https", "device", p->device,
+		"remedy", remedy);
+	p->call = NULL;
+	call_cancel(k);
+	head_came(p, p->idle_ms);
+	page_error_reply(p->x, &(struct page_error){.status = 502,
+				       .device = p->device,
+				       .title = "The device leads in a circle",
+				       .text = "It sends browsers on to https, which is where they come from.",
+				       .why = remedy});
+}
+
+static bool is_https(const char *url)
+{
+	return url && strncasecmp(url, "https:", 6) == 0;
 }
 
 static void on_head(struct call *k, struct msg *head, void *ctx)
@@ -149,7 +235,13 @@ static void on_head(struct call *k, struct msg *head, void *ctx)
 	}
 	const char *type = msg_get(head, "content-type");
 	bool stream = type && str_starts(type, "text/event-stream"); /* silence is its nature */
-	headers_to_browser(head);
+	bool secure = p->site && !p->site->tls && is_https(msg_get(head, "location"));
+	adapt_head(p, head);
+	if (secure && rewrite_leads_back(p->x->req, head)) {
+		refuse_circle(p);
+		return;
+	}
+	compress(p, head);
 	exchange_respond(p->x, head, false);
 	head_came(p, stream ? p->tunnel_idle_ms : p->idle_ms);
 }
@@ -157,7 +249,8 @@ static void on_head(struct call *k, struct msg *head, void *ctx)
 static void on_resp_body(struct call *k, const uint8_t *b, size_t n, void *ctx)
 {
 	struct proxy *p = of(ctx);
-	if (exchange_write(p->x, b, n) > HIGH_WATER)
+	size_t queued = p->coded ? compressor_write(p->coded, b, n) : exchange_write(p->x, b, n);
+	if (queued > HIGH_WATER)
 		call_pause(k);
 }
 
@@ -169,6 +262,8 @@ static void on_resp_end(struct call *k, const struct msg *trailers, void *ctx)
 	struct msg *kept = trailers ? msg_copy(trailers) : NULL;
 	if (kept)
 		headers_trailers(kept);
+	if (p->coded)
+		compressor_end(p->coded);
 	exchange_end(p->x, kept);
 	msg_free(kept);
 	if (p->tunnel)
@@ -202,7 +297,10 @@ static void on_fail(struct call *k, const struct err *why, bool unsent, void *ct
 		take(p);
 		return;
 	}
-	answer_error(p, why);
+	if (why->code == -ETIME)
+		give_up(p);
+	else
+		answer_error(p, why);
 }
 
 static const struct call_cb call_cb = {
@@ -235,18 +333,10 @@ static void on_client(struct pool_want *w, struct client *c, const struct err *w
 		exchange_resume(p->x);
 }
 
-/* What will keep its connection for long. */
-static bool is_long(const struct proxy *p)
-{
-	const char *accept = msg_get(p->req, "accept");
-	return p->wants_upgrade || (accept && str_starts(accept, "text/event-stream"));
-}
-
 static void take(struct proxy *p)
 {
 	pool_want_init(&p->want);
-	p->want.fresh = !msg_is_idempotent(p->req);
-	p->want.hold = is_long(p);
+	pool_want_for(&p->want, p->req);
 	p->want.fn = on_client;
 	pool_take(p->pool, &p->want);
 }
@@ -292,7 +382,8 @@ static void on_done(struct exchange *x, int status)
 	if (p->has_session)
 		session_use_end(&p->use);
 	list_remove(&p->node);
-	msg_free(p->req);
+	compressor_free(p->coded);
+	site_unref(p->site);
 	free(p);
 }
 
@@ -319,14 +410,16 @@ void proxy_exchange(struct exchange *x, const struct proxy_opts *o)
 		upgrade = NULL;
 	p->x = x;
 	p->pool = o->pool;
+	p->room = o->room;
+	p->site = o->site ? site_ref(o->site) : NULL;
 	p->idle_ms = o->idle_ms;
 	p->tunnel_idle_ms = o->tunnel_idle_ms;
 	p->away_since = o->away_since;
 	timer_init(&p->silence, x->conn->loop, on_silence);
 	p->wants_upgrade = upgrade != NULL;
-	p->req = msg_copy(x->req);
+	p->req = x->req;
 	str_copy(p->device, sizeof(p->device), o->device);
-	headers_to_device(p->req,
+	p->has_coded = headers_to_device(p->req,
 		&(struct headers_ctx){
 			.peer_addr = x->conn->peer_addr, .user = o->user, .host = o->host},
 		upgrade);

@@ -8,12 +8,16 @@
 #include "base/list.h"
 #include "http/exchange.h"
 
+struct compress_room;
 struct pool;
 struct session;
+struct site;
 
 struct proxy_opts {
 	struct pool *pool;	 /* lent until the exchange is over */
 	struct session *session; /* who asks; NULL on a public route. Ending it ends the exchange */
+	struct site *site;	 /* kept; NULL: nothing of the answer is adapted to it */
+	struct compress_room *room; /* the loop's; NULL: nothing is compressed */
 	const char *user;	 /* for the device; NULL: nobody */
 	const char *host;	 /* authority as the browser sees it */
 	const char *device;	 /* for messages and logs; copied */

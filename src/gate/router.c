@@ -26,21 +26,17 @@
 #include "net/crypto.h"
 #include "net/tls.h"
 
+#define SCHEME "https://"
 #define OWN_PREFIX "/.lanthorn/"
 #define STATE_COOKIE_S "300"
 #define TOUCH_EVERY_S 300
 #define TARGET_MAX 2048u
 #define AWAY_AT_ONCE_MS 10000u
 
-int router_host_of(char *out, const char *authority)
+/* Only hosts that are well formed are in a snapshot. */
+const struct route *router_route_of(const struct snapshot *snap, const char *authority)
 {
-	size_t n = strcspn(authority, ":");
-	if (n == 0 || n > 253)
-		return -EINVAL;
-	memcpy(out, authority, n);
-	out[n] = 0;
-	str_lower(out);
-	return name_is_host(out) ? 0 : -EINVAL;
+	return snapshot_route_n(snap, authority, strcspn(authority, ":"));
 }
 
 static void refuse(struct exchange *x, int status, const char *device, const char *why)
@@ -50,7 +46,9 @@ static void refuse(struct exchange *x, int status, const char *device, const cha
 
 static void own_origin(const struct router *r, const char *host, char *out, size_t size)
 {
-	snprintf(out, size, "https://%s%s", host, snapshot_port_suffix(r->snap));
+	str_join(out, size, SCHEME, host);
+	size_t n = strlen(out);
+	str_copy(out + n, size - n, snapshot_port_suffix(r->snap));
 }
 
 /* ---- sign-in ---- */
@@ -152,9 +150,11 @@ static void forward(struct router *r, struct exchange *x, struct route *route, s
 		pool = upstream_pool(r->upstreams, route, &all);
 	}
 	char host[264];
-	snprintf(host, sizeof(host), "%s%s", route->host, snapshot_port_suffix(r->snap));
+	str_join(host, sizeof(host), route->host, snapshot_port_suffix(r->snap));
 	proxy_exchange(x, &(struct proxy_opts){.pool = pool,
 				  .session = s,
+				  .site = route->site,
+				  .room = &r->room,
 				  .user = s ? s->row.user : NULL,
 				  .host = host,
 				  .device = route->device,
@@ -201,16 +201,14 @@ static void to_base(struct router *r, struct exchange *x, struct route *route, s
 
 static struct route *known_route(struct router *r, struct exchange *x)
 {
-	char host[254];
-	if (!r->snap || router_host_of(host, msg_authority(x->req)) < 0)
-		return NULL;
-	return (struct route *)snapshot_route(r->snap, host);
+	return r->snap ? (struct route *)router_route_of(r->snap, msg_authority(x->req)) : NULL;
 }
 
 static bool is_covered(const struct exchange *x, const char *host)
 {
 	const struct tls_info *t = x->conn->tls;
-	return t && t->cert && tls_cert_covers(t->cert, host);
+	/* What was asked for in the handshake is what the certificate was chosen for. */
+	return t && t->cert && ((t->sni && strcmp(t->sni, host) == 0) || tls_cert_covers(t->cert, host));
 }
 
 void router_browser(struct router *r, struct exchange *x)
@@ -230,8 +228,8 @@ void router_browser(struct router *r, struct exchange *x)
 	}
 	own_origin(r, route->host, origin, sizeof(origin));
 	if (guard_check(x->req, route, origin, by_token != NULL, &why) != GUARD_OK) {
-		log_info_limited("gate/router", "refused by the guard", "host", route->host, "why", why,
-			"peer", x->conn->peer_addr);
+		log_info_limited("gate/router", "refused by the guard", "host", route->host, "why",
+			why, "peer", x->conn->peer_addr);
 		refuse(x, 403, route->device[0] ? route->device : NULL, why);
 		return;
 	}

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "gate/compress.h"
 #include "http/exchange.h"
 
 struct ask_desk;
@@ -20,6 +21,7 @@ struct router {
 	struct upstream_table *upstreams;
 	struct event_table *events;
 	const struct ask_desk *desk;
+	struct compress_room room;
 	uint64_t idle_ms, tunnel_idle_ms;
 	/* A session was used; told at most every five minutes each. */
 	void (*on_touched)(void *ctx, const uint8_t hash[32]);
@@ -32,5 +34,6 @@ void router_browser(struct router *r, struct exchange *x);
  * no cookie, asks nobody. */
 void router_plain(struct router *r, struct exchange *x);
 
-/* Pure: the host of an authority, lower case, without port; 0 or -EINVAL. `out`: 254 bytes. */
-int router_host_of(char *out, const char *authority);
+/* Pure: where requests for an authority (in lower case, as messages have it) go; NULL: nowhere. A
+ * port is not looked at. Lives as long as the snapshot. */
+const struct route *router_route_of(const struct snapshot *snap, const char *authority);

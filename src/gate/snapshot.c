@@ -1,4 +1,5 @@
-/* See snapshot.h. Built by one thread, then only read; the slot's mutex is held for a pointer copy. */
+/* See snapshot.h. Built by one thread, then only read; the slot's mutex is held for a pointer copy.
+ */
 #include "gate/snapshot.h"
 
 #include <pthread.h>
@@ -10,11 +11,13 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "gate/site.h"
 #include "net/tls.h"
 
 struct route_box {
 	struct route route;
 	atomic_int refs;
+	char text[]; /* host and device, each with its NUL */
 };
 
 struct snapshot {
@@ -33,11 +36,21 @@ struct snapshot_slot {
 	struct snapshot *now;
 };
 
-struct route *route_new(void)
+struct route *route_new(enum route_kind kind, const char *host, const char *device)
 {
-	struct route_box *b = xcalloc(1, sizeof(*b));
+	size_t host_size = strlen(host) + 1, device_size = strlen(device) + 1;
+	struct route_box *b = xcalloc(1, sizeof(*b) + host_size + device_size);
 	atomic_init(&b->refs, 1);
+	memcpy(b->text, host, host_size);
+	memcpy(b->text + host_size, device, device_size);
+	b->route = (struct route){.kind = kind, .host = b->text, .device = b->text + host_size};
 	return &b->route;
+}
+
+void route_allow_embed(struct route *r, char *host)
+{
+	r->embed_from = xrealloc(r->embed_from, r->n_embed_from + 1, sizeof(*r->embed_from));
+	r->embed_from[r->n_embed_from++] = host;
 }
 
 struct route *route_ref(struct route *r)
@@ -54,8 +67,10 @@ void route_unref(struct route *r)
 	if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	tls_client_unref(r->up_tls);
+	site_unref(r->site);
 	for (unsigned i = 0; i < r->n_embed_from; i++)
 		free(r->embed_from[i]);
+	free(r->embed_from);
 	free(b);
 }
 
@@ -158,6 +173,16 @@ const char *snapshot_port_suffix(const struct snapshot *s)
 const struct route *snapshot_route(const struct snapshot *s, const char *host)
 {
 	return map_get(s->routes, host);
+}
+
+const struct route *snapshot_route_n(const struct snapshot *s, const char *host, size_t n)
+{
+	return map_get_n(s->routes, host, n);
+}
+
+struct route *snapshot_next_route(const struct snapshot *s, size_t *pos)
+{
+	return map_next(s->routes, pos, NULL);
 }
 
 struct tls_cert *snapshot_cert(const struct snapshot *s, const char *sni)

@@ -7,35 +7,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct site;
 struct tls_cert;
 struct tls_client;
 struct snapshot;
 struct snapshot_slot;
 
 enum route_kind {
-	ROUTE_BASE,	/* the gateway's own pages and API */
-	ROUTE_LINK,	/* a device that runs an agent: through its links */
+	ROUTE_BASE,     /* the gateway's own pages and API */
+	ROUTE_LINK,     /* a device that runs an agent: through its links */
 	ROUTE_UPSTREAM, /* a device reached at a LAN address */
 };
 
-#define ROUTE_EMBED_MAX 32
-
-/* One host. Immutable once it is in a snapshot. */
+/* One host. Immutable once it is in a snapshot. There may be thousands: strings are as long as they
+ * are, and freed with it. */
 struct route {
 	enum route_kind kind;
-	char host[254];	     /* lower case, no port */
-	char device[64];     /* label; "" for ROUTE_BASE */
-	bool public;	     /* no sign-in needed */
+	const char *host;    /* lower case, no port */
+	const char *device;  /* label; "" for ROUTE_BASE */
+	bool public;         /* no sign-in needed */
 	bool has_forerunner; /* another device had the name: see device_has_forerunner */
 	int64_t last_seen;   /* ROUTE_LINK: by the registry, when the snapshot was made; 0: never */
-	char up_host[254];   /* ROUTE_UPSTREAM: IP literal or name */
-	uint16_t up_port;
 	struct tls_client *up_tls; /* NULL: plain HTTP */
-	char *embed_from[ROUTE_EMBED_MAX]; /* hosts that may embed this one; freed with it */
+	struct site *site;         /* of a device; freed with it */
+	char **embed_from;         /* hosts that may embed this one */
 	unsigned n_embed_from;
 };
 
-struct route *route_new(void);
+/* `host` and `device` are copied. */
+struct route *route_new(enum route_kind kind, const char *host, const char *device);
+/* Takes `host`. */
+void route_allow_embed(struct route *r, char *host);
 struct route *route_ref(struct route *r);
 void route_unref(struct route *r);
 
@@ -64,6 +66,9 @@ const char *snapshot_domain(const struct snapshot *s);
 /* ":8443", or "" for 443: what follows a host in a URL. */
 const char *snapshot_port_suffix(const struct snapshot *s);
 const struct route *snapshot_route(const struct snapshot *s, const char *host);
+const struct route *snapshot_route_n(const struct snapshot *s, const char *host, size_t n);
+/* All of them, in no order: `pos` begins as 0. */
+struct route *snapshot_next_route(const struct snapshot *s, size_t *pos);
 /* NULL: we know no such host, or nothing covers it yet. */
 struct tls_cert *snapshot_cert(const struct snapshot *s, const char *sni);
 struct tls_cert *snapshot_link_cert(const struct snapshot *s);

@@ -1,7 +1,16 @@
-/* The thin front of struct exchange: every call goes to the server that made the exchange. */
+/* The thin front of struct exchange: every call goes to the server that made the exchange. And what
+ * outlives it, counted for its connection, which may end first. */
 #include "http/exchange.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/xalloc.h"
+
+struct linger {
+	atomic_uint refs, n;
+};
 
 int exchange_respond(struct exchange *x, const struct msg *head, bool end)
 {
@@ -89,4 +98,40 @@ void exchange_continue(struct exchange *x)
 	struct msg *head = msg_new_response(100);
 	exchange_respond(x, head, false);
 	msg_free(head);
+}
+
+struct linger *linger_new(void)
+{
+	struct linger *l = xcalloc(1, sizeof(*l));
+	atomic_init(&l->refs, 1);
+	return l;
+}
+
+void linger_unref(struct linger *l)
+{
+	if (l && atomic_fetch_sub(&l->refs, 1) == 1)
+		free(l);
+}
+
+unsigned linger_count(const struct linger *l)
+{
+	return atomic_load(&l->n);
+}
+
+struct linger *exchange_linger(const struct exchange *x)
+{
+	struct linger *l = x->conn->linger;
+	if (!l)
+		return NULL;
+	atomic_fetch_add(&l->refs, 1);
+	atomic_fetch_add(&l->n, 1);
+	return l;
+}
+
+void linger_done(struct linger *l)
+{
+	if (!l)
+		return;
+	atomic_fetch_sub(&l->n, 1);
+	linger_unref(l);
 }

@@ -14,6 +14,7 @@
 #include "http/msg.h"
 
 struct exchange;
+struct linger;
 struct loop;
 struct tls_info;
 
@@ -48,6 +49,7 @@ struct conn_info {
 	uint16_t peer_port;
 	const struct tls_info *tls; /* NULL on a Unix socket or plain TCP */
 	void *server_ctx;	    /* of http_server_opts */
+	struct linger *linger; /* NULL: no request can begin before the one before it is over */
 };
 
 /* Embedded by value in the server's own object. */
@@ -83,6 +85,17 @@ void exchange_resume(struct exchange *x);
  * head, where that is longer than the server's own limit, the server finds clients that have
  * vanished by other means (h1: keep-alive), so that silence costs nothing for ever. */
 void exchange_set_idle(struct exchange *x, uint64_t ms);
+
+/* For on_done of a handler whose work goes on behind it: until linger_done() the connection counts it
+ * among the requests that it may have at once, so that who gives up cannot ask for more than who
+ * waits. May be NULL. */
+struct linger *exchange_linger(const struct exchange *x);
+/* NULL is fine. Any thread. */
+void linger_done(struct linger *l);
+/* A server's connection has one, and lets go of it when it ends. */
+struct linger *linger_new(void);
+void linger_unref(struct linger *l);
+unsigned linger_count(const struct linger *l);
 
 /* A whole small answer in one call: status, content type (NULL: none), body. Adds Content-Length.
  * Enough alone in on_request: nothing more is told of an exchange that has no handler yet. More

@@ -35,7 +35,7 @@ struct h1_client {
 	struct client base;
 	struct call call;
 	struct stream *s;
-	struct h1_client_opts o;
+	struct client_opts o;
 	const struct call_cb *cb;
 	void *ctx;
 	struct turn turn;
@@ -64,7 +64,7 @@ static void set_state(struct h1_client *c, enum state to)
 	};
 	assert(from[to] & 1u << c->state);
 	c->state = to;
-	c->base.busy = to != C_IDLE;
+	c->base.room = to == C_IDLE;
 	c->moves++;
 }
 
@@ -93,7 +93,7 @@ static void close_gently(struct h1_client *c)
 	if (c->state == C_CLOSING)
 		return;
 	set_state(c, C_CLOSING);
-	turn_uncork(&c->turn);
+	turn_end(&c->turn);
 	stream_close_after_flush(c->s, FLUSH_MS);
 }
 
@@ -103,8 +103,8 @@ static void go_idle(struct h1_client *c)
 	c->seen = c->tried = 0;
 	stream_idle_timeout(c->s, 0);
 	release_input(c);
-	if (c->o.on_idle)
-		c->o.on_idle(c->o.ctx, &c->base);
+	if (c->o.on_room)
+		c->o.on_room(c->o.ctx, &c->base);
 }
 
 static void settle(struct h1_client *c)
@@ -132,17 +132,6 @@ static void on_settle(struct turn *t)
 
 /* ---- the request ---- */
 
-/* NTLM and Negotiate sign in connections, not requests (RFC 4559 §6). */
-static bool signs_in_connection(const struct msg *m, const char *name)
-{
-	const char *all[8];
-	unsigned n = msg_get_all(m, name, all, 8);
-	for (unsigned i = 0; i < n; i++)
-		if (strcasestr(all[i], "ntlm") || strcasestr(all[i], "negotiate"))
-			return true;
-	return n == 8;
-}
-
 static struct h1_client *of(struct client *b)
 {
 	return container_of(b, struct h1_client, base);
@@ -161,7 +150,7 @@ static struct call *start(
 	c->req_kind = msg_body(req);
 	c->req_left = msg_body_length(req);
 	c->req_ended = c->req_kind == BODY_NONE || (c->req_kind == BODY_LENGTH && !c->req_left);
-	c->keep = !signs_in_connection(req, "authorization");
+	c->keep = !msg_signs_in_connection(req, "authorization");
 	c->active = true;
 	c->resp_ended = c->paused = c->extra = false;
 	c->interim = 0;
@@ -240,6 +229,15 @@ static void cancel(struct call *k)
 	fail(c, -ECANCELED, "the call was given up");
 }
 
+static void drain(struct client *b)
+{
+	struct h1_client *c = of(b);
+	c->keep = false;
+	c->base.room = 0;
+	if (c->state == C_IDLE)
+		close_gently(c);
+}
+
 static void close_client(struct client *b)
 {
 	struct h1_client *c = of(b);
@@ -256,6 +254,7 @@ static const struct client_ops ops = {
 	.pause = pause_call,
 	.resume = resume_call,
 	.cancel = cancel,
+	.drain = drain,
 	.close = close_client,
 };
 
@@ -266,7 +265,7 @@ static void on_final_head(struct h1_client *c, const struct h1_head *h)
 	c->resp_kind = msg_body(h->msg);
 	c->resp_left = msg_body_length(h->msg);
 	c->keep = c->keep && h->keep_alive && c->resp_kind != BODY_UNTIL_CLOSE &&
-		  !signs_in_connection(h->msg, "www-authenticate");
+		  !msg_signs_in_connection(h->msg, "www-authenticate");
 	if (c->resp_kind == BODY_CHUNKED)
 		h1_chunks_init(&c->chunks);
 	set_state(c, C_BODY);
@@ -480,10 +479,11 @@ static const struct stream_cb stream_cb = {
 	.on_close = on_close,
 };
 
-struct client *h1_client_new(struct stream *s, const struct h1_client_opts *o)
+struct client *h1_client_new(struct stream *s, const struct client_opts *o)
 {
 	struct h1_client *c = xcalloc(1, sizeof(*c));
 	c->base.ops = &ops;
+	c->base.room = 1;
 	c->call.client = &c->base;
 	c->s = s;
 	c->o = *o;

@@ -12,6 +12,7 @@
 #include "http/uri.h"
 
 #define METHOD_LEN_MAX 32u
+#define LINES_KEPT 48u
 
 struct slice {
 	const char *p;
@@ -30,6 +31,7 @@ struct framing {
 struct parse {
 	struct h1_head *h;
 	const struct h1_limits *limits;
+	uint32_t lines[LINES_KEPT]; /* their lengths, as they were walked */
 	struct err *e;
 	bool is_request;
 	struct framing f;
@@ -82,6 +84,8 @@ static long walk(struct parse *ps, const uint8_t *p, size_t n, size_t at, unsign
 			return refuse(ps, 431, "the head is too large");
 		if (len < 0)
 			return 0;
+		if (*fields < LINES_KEPT)
+			ps->lines[*fields] = (uint32_t)len;
 		at += (size_t)len + 2;
 	}
 	at += 2;
@@ -189,9 +193,9 @@ static int take_host(struct parse *ps, const char *line, size_t n)
 /* The lines from `p` to the empty one that ends at `end`. */
 static int parse_fields(struct parse *ps, struct msg *m, const uint8_t *p, const uint8_t *end)
 {
-	while (end - p > 2) {
+	for (unsigned i = 0; end - p > 2; i++) {
 		const char *line = (const char *)p;
-		size_t n = (size_t)line_len(p, (size_t)(end - p));
+		size_t n = i < LINES_KEPT ? ps->lines[i] : (size_t)line_len(p, (size_t)(end - p));
 		p += n + 2;
 		int rc = ps->is_request ? take_host(ps, line, n) : 0;
 		if (rc < 0)

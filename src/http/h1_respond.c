@@ -137,7 +137,12 @@ static void end_response(struct exchange *x, const struct msg *trailers)
 
 static void abort_exchange(struct exchange *x)
 {
-	h1_conn_die(of(x), -ECANCELED);
+	struct h1_conn *c = of(x);
+	/* What has come goes out first: a page that breaks off tells more than none. Where the end of
+	 * the connection is that of the answer, it must not look whole. */
+	if (c->state == H1_EXCHANGE && x->responded && c->frame != H1_FRAME_CLOSE)
+		turn_uncork(&c->turn);
+	h1_conn_die(c, -ECANCELED);
 }
 
 static void pause_exchange(struct exchange *x)

@@ -78,7 +78,7 @@ static void linger(struct h1_conn *c)
 	if (c->state == H1_CLOSING)
 		return;
 	h1_conn_set_state(c, H1_CLOSING);
-	turn_uncork(&c->turn);
+	turn_end(&c->turn);
 	stream_close_after_flush(c->s, stream_queued(c->s) ? c->o.limits->idle_ms : LINGER_MS);
 }
 

@@ -1,103 +1,22 @@
-/* See h1_write.h. Small pieces are put together on the stack before they go to the stream. Names go
- * out in Title-Case: every receiver must ignore case, old ones do not. */
+/* See h1_write.h. */
 #include "http/h1_write.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-#include "http/msg_build.h"
+#include "http/h1_text.h"
 #include "http/server.h"
 #include "net/stream.h"
 
-struct out {
-	struct stream *s;
-	size_t n;
-	char b[2048];
-};
-
-static void flush(struct out *o)
+static void to_stream(void *to, const char *p, size_t n)
 {
-	if (o->n)
-		stream_write(o->s, o->b, o->n);
+	stream_write(to, p, n);
+}
+
+static void begin(struct h1_out *o, struct stream *s)
+{
+	o->write = to_stream;
+	o->to = s;
 	o->n = 0;
-}
-
-static void put(struct out *o, const char *p, size_t n)
-{
-	if (n > sizeof(o->b) - o->n)
-		flush(o);
-	if (n > sizeof(o->b)) {
-		stream_write(o->s, p, n);
-		return;
-	}
-	memcpy(o->b + o->n, p, n);
-	o->n += n;
-}
-
-static void puts_(struct out *o, const char *s)
-{
-	put(o, s, strlen(s));
-}
-
-static void put_u64(struct out *o, uint64_t v)
-{
-	char digits[20];
-	size_t at = sizeof(digits);
-	do
-		digits[--at] = (char)('0' + v % 10);
-	while (v /= 10);
-	put(o, digits + at, sizeof(digits) - at);
-}
-
-static void put_name(struct out *o, const char *p, size_t n)
-{
-	if (n > sizeof(o->b)) {
-		put(o, p, n);
-		return;
-	}
-	if (n > sizeof(o->b) - o->n)
-		flush(o);
-	char *to = o->b + o->n;
-	bool first = true;
-	for (size_t i = 0; i < n; i++) {
-		char c = p[i];
-		to[i] = first && c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
-		first = c == '-';
-	}
-	o->n += n;
-}
-
-static void put_field(struct out *o, const struct msg_piece *f)
-{
-	put_name(o, f->name, f->name_len);
-	put(o, ": ", 2);
-	put(o, f->value, f->value_len);
-	put(o, "\r\n", 2);
-}
-
-static void put_fields(struct out *o, const struct msg *m)
-{
-	for (unsigned i = 0, n = msg_count(m); i < n; i++) {
-		struct msg_piece f = msg_piece(m, i);
-		if (!msg_is_framing(&f))
-			put_field(o, &f);
-	}
-}
-
-static void put_length(struct out *o, uint64_t n)
-{
-	puts_(o, "Content-Length: ");
-	put_u64(o, n);
-	put(o, "\r\n", 2);
-}
-
-static void put_named(struct out *o, const char *name, const char *value)
-{
-	puts_(o, name);
-	put(o, ": ", 2);
-	puts_(o, value);
-	put(o, "\r\n", 2);
 }
 
 /* ---- responses ---- */
@@ -140,7 +59,7 @@ const char *h1_reason(int status)
 	return classes[class - 1].text[at];
 }
 
-static void put_status_line(struct out *o, int status)
+static void put_status_line(struct h1_out *o, int status)
 {
 	puts_(o, "HTTP/1.1 ");
 	put_u64(o, (unsigned)status);
@@ -155,7 +74,7 @@ static bool is_number(const char *s)
 }
 
 static void put_response_framing(
-	struct out *o, const struct msg *m, const struct h1_response_form *f)
+	struct h1_out *o, const struct msg *m, const struct h1_response_form *f)
 {
 	int status = msg_status(m);
 	const char *length;
@@ -182,7 +101,7 @@ static void put_response_framing(
 }
 
 static void put_response_connection(
-	struct out *o, const struct msg *m, const struct h1_response_form *f)
+	struct h1_out *o, const struct msg *m, const struct h1_response_form *f)
 {
 	int status = msg_status(m);
 	const char *upgrade = msg_get(m, "upgrade");
@@ -203,9 +122,8 @@ static void put_response_connection(
 
 void h1_write_response(struct stream *s, const struct msg *m, const struct h1_response_form *f)
 {
-	struct out o;
-	o.s = s;
-	o.n = 0;
+	struct h1_out o;
+	begin(&o, s);
 	put_status_line(&o, msg_status(m));
 	if (msg_status(m) >= 200) {
 		if (!msg_get(m, "date"))
@@ -217,44 +135,16 @@ void h1_write_response(struct stream *s, const struct msg *m, const struct h1_re
 	put_response_framing(&o, m, f);
 	put_response_connection(&o, m, f);
 	put(&o, "\r\n", 2);
-	flush(&o);
+	h1_flush(&o);
 }
 
 /* ---- requests ---- */
 
-static void put_request_connection(struct out *o, const struct msg *m)
-{
-	const char *upgrade = msg_upgrade(m), *te = msg_get(m, "te");
-	bool trailers = te && !strcasecmp(te, "trailers");
-	if (upgrade)
-		put_named(o, "Upgrade", upgrade);
-	if (trailers)
-		put_named(o, "TE", te);
-	if (upgrade || trailers)
-		put_named(o, "Connection",
-			upgrade && trailers ? "upgrade, TE"
-			: upgrade           ? "upgrade"
-					    : "TE");
-}
-
 void h1_write_request(struct stream *s, const struct msg *m)
 {
-	struct out o;
-	o.s = s;
-	o.n = 0;
-	puts_(&o, msg_method_text(m));
-	put(&o, " ", 1);
-	puts_(&o, msg_target(m));
-	puts_(&o, " HTTP/1.1\r\n");
-	put_named(&o, "Host", msg_authority(m));
-	put_fields(&o, m);
-	put_request_connection(&o, m);
-	if (msg_body(m) == BODY_LENGTH)
-		put_length(&o, msg_body_length(m));
-	else if (msg_body(m) != BODY_NONE)
-		puts_(&o, "Transfer-Encoding: chunked\r\n");
-	put(&o, "\r\n", 2);
-	flush(&o);
+	struct h1_out o;
+	begin(&o, s);
+	h1_text_request(&o, m);
 }
 
 /* ---- chunks ---- */
@@ -263,10 +153,10 @@ size_t h1_write_chunk(struct stream *s, const void *p, size_t n)
 {
 	if (!n)
 		return stream_queued(s);
-	char size[20];
-	int len = snprintf(size, sizeof(size), "%zx\r\n", n);
+	char size[H1_CHUNK_SIZE];
+	unsigned len = h1_text_chunk_size(size, n);
 	stream_cork(s);
-	stream_write(s, size, (size_t)len);
+	stream_write(s, size, len);
 	stream_write(s, p, n);
 	stream_write(s, "\r\n", 2);
 	stream_uncork(s);
@@ -276,12 +166,7 @@ size_t h1_write_chunk(struct stream *s, const void *p, size_t n)
 
 void h1_write_last_chunk(struct stream *s, const struct msg *trailers)
 {
-	struct out o;
-	o.s = s;
-	o.n = 0;
-	puts_(&o, "0\r\n");
-	if (trailers)
-		put_fields(&o, trailers);
-	put(&o, "\r\n", 2);
-	flush(&o);
+	struct h1_out o;
+	begin(&o, s);
+	h1_text_last_chunk(&o, trailers);
 }

@@ -9,11 +9,14 @@
 #include <stdint.h>
 
 enum h2_cost {
-	H2_COST_FRAME, /* any frame that came */
+	H2_COST_FRAME, /* one that came, and is none of the next */
+	H2_COST_DATA,  /* one with data in it: has to wait when this is used up */
 	H2_COST_RESET, /* a stream reset by the peer, or by us for its fault */
 	H2_COST_HEAD,  /* bytes of fields, uncompressed */
 	H2_COST_KINDS,
 };
+
+#define H2_PREFACE_LEN 24u /* of a client, RFC 9113 §3.4; a server has none */
 
 struct h2_budget {
 	uint64_t at_ms[H2_COST_KINDS]; /* of the last refill */
@@ -22,10 +25,19 @@ struct h2_budget {
 	uint8_t head[9], head_len;
 };
 
-void h2_budget_init(struct h2_budget *b, uint64_t now_ms);
+/* `preface_len`: bytes that come before the first frame. */
+void h2_budget_init(struct h2_budget *b, uint64_t now_ms, uint32_t preface_len);
 /* False when it is used up: the connection must end with ENHANCE_YOUR_CALM (RFC 9113 §10.5). */
 bool h2_budget_take(struct h2_budget *b, enum h2_cost kind, uint64_t n, uint64_t now_ms);
+enum h2_admission {
+	H2_ADMITTED,
+	H2_TOO_FAST, /* there is data in the frame that is too many: who sends it has to wait */
+	H2_TOO_MUCH,
+};
 /* Bytes of the connection, in order, from its preface on: every frame costs, also those that nobody
- * knows. As h2_budget_take. */
-bool h2_budget_input(struct h2_budget *b, const uint8_t *p, size_t n, uint64_t now_ms);
+ * knows. Returns how many come before the frame that is too many; the rest comes again. */
+size_t h2_budget_admit(
+	struct h2_budget *b, const uint8_t *p, size_t n, uint64_t now_ms, enum h2_admission *is);
 void h2_budget_give(struct h2_budget *b, enum h2_cost kind, uint64_t n);
+/* Work was done that took so many frames of either kind. */
+void h2_budget_earn(struct h2_budget *b, uint64_t n);

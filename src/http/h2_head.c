@@ -12,6 +12,8 @@
 
 #define METHOD_LEN_MAX 24u
 #define FIELD_OVERHEAD 32u
+#define USUAL_TEXT_MAX 4096u
+#define USUAL_FIELDS_MAX 64u
 
 static void refuse(struct h2_head *h, int status)
 {
@@ -22,15 +24,29 @@ static void refuse(struct h2_head *h, int status)
 void h2_head_begin(struct h2_head *h)
 {
 	h2_head_done(h);
-	h->msg = msg_build(1024, 24);
+	h->msg = h->usual_text ? msg_build(h->usual_text, h->usual_fields) : msg_build(1024, 24);
+}
+
+void h2_head_begin_response(struct h2_head *h)
+{
+	h2_head_begin(h);
+	h->of_response = true;
 }
 
 void h2_head_done(struct h2_head *h)
 {
+	unsigned text = h->usual_text, fields = h->usual_fields;
+	if (h->bytes) {
+		text = (unsigned)h->bytes - h->fields * FIELD_OVERHEAD;
+		fields = h->fields;
+	}
 	msg_free(h->msg);
 	buf_done(&h->text);
 	buf_done_secret(&h->cookie);
-	*h = (struct h2_head){.text = BUF_INIT(1u << 20), .cookie = BUF_INIT(65536)};
+	*h = (struct h2_head){.text = BUF_INIT(1u << 20),
+		.cookie = BUF_INIT(65536),
+		.usual_text = text < USUAL_TEXT_MAX ? text : USUAL_TEXT_MAX,
+		.usual_fields = fields < USUAL_FIELDS_MAX ? fields : USUAL_FIELDS_MAX};
 }
 
 /* ---- field by field ---- */
@@ -61,6 +77,7 @@ static void take_pseudo(struct h2_head *h, const struct http_limits *l, const st
 		[H2_AUTHORITY] = ":authority",
 		[H2_PATH] = ":path",
 		[H2_PROTOCOL] = ":protocol",
+		[H2_STATUS] = ":status",
 	};
 	if (is(f, ":path") && f->value_len > l->url_max) {
 		refuse(h, 414);
@@ -116,10 +133,19 @@ static void take_plain(struct h2_head *h, const struct h2_field *f)
 		refuse(h, rc == -ENOBUFS ? 431 : 400);
 }
 
+/* The length is told on: the answer to HEAD has it, without a body. */
+static void take_of_response(struct h2_head *h, const struct h2_field *f)
+{
+	if (is(f, "content-length"))
+		take_length(h, f);
+	take_plain(h, f);
+}
+
 void h2_head_field(struct h2_head *h, const struct http_limits *l, const struct h2_field *f)
 {
 	h->bytes += f->name_len + f->value_len + FIELD_OVERHEAD;
-	h->fields += !is(f, "cookie"); /* crumbs are no fields of their own */
+	bool crumb = !h->of_response && is(f, "cookie");
+	h->fields += !crumb; /* crumbs are no fields of their own */
 	/* HTTP/1.1 counts a line's colon and ends, this format 32 bytes: four a field are left. */
 	if (h->bytes > l->head_max + l->fields_max * (size_t)FIELD_OVERHEAD)
 		refuse(h, 431);
@@ -129,12 +155,14 @@ void h2_head_field(struct h2_head *h, const struct http_limits *l, const struct 
 		take_pseudo(h, l, f);
 		return;
 	}
-	if (is(f, "cookie")) {
+	if (crumb) {
 		take_cookie(h, f);
 		return;
 	}
 	if (h->fields > l->fields_max + H2_PSEUDO_KINDS)
 		refuse(h, 431);
+	else if (h->of_response)
+		take_of_response(h, f);
 	else if (is(f, "host"))
 		keep_part(h, H2_HOST, f);
 	else if (is(f, "expect"))
@@ -229,6 +257,8 @@ struct msg *h2_head_request(struct h2_head *h, const char *scheme, bool ended)
 {
 	struct msg_start start = {.scheme = scheme};
 	bool tunnel = h->part[H2_PROTOCOL].there;
+	if (h->part[H2_STATUS].there)
+		refuse(h, 400);
 	if (!h->status) {
 		check_method(h);
 		check_target(h);
@@ -249,6 +279,44 @@ struct msg *h2_head_request(struct h2_head *h, const char *scheme, bool ended)
 	}
 	if (tunnel)
 		add_upgrade(h->msg);
+	struct msg *m = h->msg;
+	h->msg = NULL;
+	return m;
+}
+
+static int status_of(struct h2_head *h)
+{
+	size_t n;
+	const char *p = text(h, H2_STATUS, &n);
+	if (n != 3 || *p < '1' || *p > '5' || strspn(p, "0123456789") != 3)
+		return 0;
+	return (p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0');
+}
+
+static void set_response_body(struct h2_head *h, enum method asked, bool ended)
+{
+	int status = msg_status(h->msg);
+	if (asked == METHOD_HEAD || status < 200 || status == 204 || status == 304)
+		msg_set_body(h->msg, BODY_NONE, 0);
+	else if (h->has_length || ended)
+		msg_set_body(h->msg, BODY_LENGTH, h->length);
+	else
+		msg_set_body(h->msg, BODY_CHUNKED, 0);
+}
+
+struct msg *h2_head_response(struct h2_head *h, enum method asked, bool ended)
+{
+	int status = status_of(h);
+	for (int i = 0; i < H2_PSEUDO_KINDS; i++) {
+		if (h->part[i].there && i != H2_STATUS)
+			refuse(h, 400);
+	}
+	if (!status)
+		refuse(h, 400);
+	if (h->status)
+		return NULL;
+	msg_set_status(h->msg, status);
+	set_response_body(h, asked, ended);
 	struct msg *m = h->msg;
 	h->msg = NULL;
 	return m;

@@ -1,5 +1,5 @@
 /* Inside http/: the fields of an HTTP/2 header block become a struct msg (RFC 9113 §8.3), as if the
- * request had come by HTTP/1.1: cookies in one field, Host folded into the authority, and an
+ * message had come by HTTP/1.1: cookies in one field, Host folded into the authority, and an
  * extended CONNECT for a WebSocket (RFC 8441) as the GET with Upgrade that it stands for. */
 #pragma once
 
@@ -17,7 +17,8 @@ enum h2_pseudo {
 	H2_AUTHORITY,
 	H2_PATH,
 	H2_PROTOCOL,
-	H2_HOST, /* an ordinary field, which becomes the authority */
+	H2_STATUS, /* of a response, which has no other */
+	H2_HOST,   /* an ordinary field, which becomes the authority */
 	H2_PSEUDO_KINDS,
 };
 
@@ -33,12 +34,16 @@ struct h2_head {
 	uint64_t length; /* of Content-Length */
 	size_t bytes;    /* names and values so far, and 32 a field, as RFC 9113 §6.5.2 counts */
 	unsigned fields;
-	int status; /* of the answer when the block is bad, else 0 */
+	unsigned usual_text,
+		usual_fields; /* of the block before: those of a connection are alike */
+	int status;           /* of the answer when the block is bad, else 0 */
 	bool has_length;
 	bool expects_continue;
+	bool of_response;
 };
 
 void h2_head_begin(struct h2_head *h);
+void h2_head_begin_response(struct h2_head *h);
 struct h2_field {
 	const char *name, *value;
 	size_t name_len, value_len;
@@ -49,6 +54,9 @@ void h2_head_field(struct h2_head *h, const struct http_limits *l, const struct 
 /* The block is complete: the request, which the caller takes. NULL: `status` is the answer that is
  * due. `ended`: no body follows. `h` stays until h2_head_done(). */
 struct msg *h2_head_request(struct h2_head *h, const char *scheme, bool ended);
+/* The block is complete: the response to a request of method `asked`, which the caller takes. NULL:
+ * `status` is 431 when it is too large, else 400. `ended`: no body follows. */
+struct msg *h2_head_response(struct h2_head *h, enum method asked, bool ended);
 /* The block is complete and holds trailers, which the caller takes; NULL when they are bad. */
 struct msg *h2_head_trailers(struct h2_head *h);
 /* Idempotent; h2_head_begin() may follow. */

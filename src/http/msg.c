@@ -1,38 +1,11 @@
-/* Message heads. One allocation holds the struct, a table of slots and the text they point into (by
- * offset); a message that outgrows it moves table and text to a second block, twice as large, and
- * loses what was removed meanwhile. A 64-bit summary of the names present answers most msg_get()
- * calls for absent fields without a walk. */
+/* Message heads: storage, start line, body. See msg_int.h; fields are in msg_fields.c. */
 #include "http/msg.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/xalloc.h"
-#include "http/msg_build.h"
-
-#define FIELDS_LEN_MAX 65536u
-#define ROOM_TEXT 768u /* for what handlers and proxies add */
-#define ROOM_FIELDS 12u
-
-struct slot {
-	uint32_t name, value, value_len; /* offsets into the text */
-	uint16_t name_len, hash;
-};
-
-struct msg {
-	struct slot *slots;
-	char *text;
-	void *more; /* the second block, or NULL */
-	uint64_t seen, body_length;
-	uint32_t text_len, text_size, fields_len;
-	uint32_t method_at, authority_at, target_at; /* 0: "" */
-	uint16_t n, n_size;
-	int16_t status;
-	uint8_t method, body;
-	bool https;
-};
+#include "http/msg_int.h"
 
 static const char *const method_names[] = {
 	[METHOD_OTHER] = "",
@@ -47,23 +20,6 @@ static const char *const method_names[] = {
 	[METHOD_TRACE] = "TRACE",
 };
 #define N_METHODS (sizeof(method_names) / sizeof(method_names[0]))
-
-static const uint8_t tchar[256] = {
-	['!'] = 1,
-	['#' ... '\''] = 1,
-	['*' ... '+'] = 1,
-	['-' ... '.'] = 1,
-	['0' ... '9'] = 1,
-	['A' ... 'Z'] = 1,
-	['^' ... 'z'] = 1,
-	['|'] = 1,
-	['~'] = 1,
-};
-
-bool msg_is_tchar(uint8_t c)
-{
-	return tchar[c];
-}
 
 static char lower(char c)
 {
@@ -99,8 +55,7 @@ void msg_free(struct msg *m)
 	free(m);
 }
 
-/* Append `n` bytes and a NUL; there must be room. */
-static uint32_t put(struct msg *m, const char *s, size_t n)
+uint32_t msg_put(struct msg *m, const char *s, size_t n)
 {
 	uint32_t at = m->text_len;
 	if (n)
@@ -115,15 +70,11 @@ static void move_start_text(struct msg *m, const char *old)
 	uint32_t *at[] = {&m->method_at, &m->authority_at, &m->target_at};
 	for (unsigned i = 0; i < 3; i++)
 		if (*at[i])
-			*at[i] = put(m, old + *at[i], strlen(old + *at[i]));
+			*at[i] = msg_put(m, old + *at[i], strlen(old + *at[i]));
 }
 
-/* Make room for `text` more bytes and one more slot. What the caller is about to copy may lie in
- * the old text: the block to free afterwards is returned (or NULL). */
-static void *make_room(struct msg *m, size_t text)
+void *msg_grow(struct msg *m, size_t text)
 {
-	if (m->text_size - m->text_len >= text && m->n < m->n_size)
-		return NULL;
 	size_t text_size = 2 * (m->text_len + text);
 	unsigned n_size = 2u * m->n + ROOM_FIELDS;
 	void *was = m->more;
@@ -135,12 +86,12 @@ static void *make_room(struct msg *m, size_t text)
 	m->text_size = (uint32_t)text_size;
 	m->n_size = (uint16_t)n_size;
 	m->text_len = 0;
-	put(m, "", 0);
+	msg_put(m, "", 0);
 	move_start_text(m, old_text);
 	for (unsigned i = 0; i < m->n; i++) {
 		m->slots[i] = old[i];
-		m->slots[i].name = put(m, old_text + old[i].name, old[i].name_len);
-		m->slots[i].value = put(m, old_text + old[i].value, old[i].value_len);
+		m->slots[i].name = msg_put(m, old_text + old[i].name, old[i].name_len);
+		m->slots[i].value = msg_put(m, old_text + old[i].value, old[i].value_len);
 	}
 	return was;
 }
@@ -151,7 +102,7 @@ static void *make_room(struct msg *m, size_t text)
 static uint32_t put_clean(struct msg *m, const char *s, size_t n)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	void *old = make_room(m, 3 * n + 1);
+	void *old = msg_make_room(m, 3 * n + 1);
 	uint32_t at = m->text_len;
 	char *to = m->text + at;
 	for (size_t i = 0; i < n; i++) {
@@ -182,8 +133,8 @@ static uint32_t put_plain(struct msg *m, const char *s, size_t n)
 {
 	if (!n)
 		return 0;
-	void *old = make_room(m, n + 1);
-	uint32_t at = put(m, s, n);
+	void *old = msg_make_room(m, n + 1);
+	uint32_t at = msg_put(m, s, n);
 	free(old);
 	return at;
 }
@@ -314,253 +265,4 @@ enum body_kind msg_body(const struct msg *m)
 uint64_t msg_body_length(const struct msg *m)
 {
 	return m->body_length;
-}
-
-/* ---- fields ---- */
-
-static uint16_t name_hash(const char *s, size_t n)
-{
-	if (!n)
-		return 0;
-	return (uint16_t)(n * 131 + (uint8_t)s[0] * 31u + (uint8_t)s[n - 1] * 7u +
-			  (uint8_t)s[n / 2]);
-}
-
-static uint64_t seen_bit(uint16_t hash)
-{
-	return 1ull << (hash & 63);
-}
-
-/* The first slot at or after `i` of that name, or m->n. */
-static unsigned find(const struct msg *m, unsigned i, const char *name, size_t n)
-{
-	uint16_t hash = name_hash(name, n);
-	if (!(m->seen & seen_bit(hash)))
-		return m->n;
-	for (; i < m->n; i++) {
-		const struct slot *s = &m->slots[i];
-		if (s->hash == hash && s->name_len == n && !memcmp(m->text + s->name, name, n))
-			break;
-	}
-	return i;
-}
-
-unsigned msg_count(const struct msg *m)
-{
-	return m->n;
-}
-
-struct field msg_field(const struct msg *m, unsigned i)
-{
-	return (struct field){m->text + m->slots[i].name, m->text + m->slots[i].value};
-}
-
-struct msg_piece msg_piece(const struct msg *m, unsigned i)
-{
-	const struct slot *s = &m->slots[i];
-	return (struct msg_piece){m->text + s->name, m->text + s->value, s->name_len, s->value_len};
-}
-
-const char *msg_get(const struct msg *m, const char *name)
-{
-	unsigned i = find(m, 0, name, strlen(name));
-	return i < m->n ? m->text + m->slots[i].value : NULL;
-}
-
-unsigned msg_get_all(const struct msg *m, const char *name, const char **out, unsigned most)
-{
-	size_t len = strlen(name);
-	unsigned got = 0;
-	for (unsigned i = find(m, 0, name, len); i < m->n && got < most;
-		i = find(m, i + 1, name, len))
-		out[got++] = m->text + m->slots[i].value;
-	return got;
-}
-
-static bool value_is_clean(const char *s, size_t n)
-{
-	unsigned bad = 0;
-	for (size_t i = 0; i < n; i++) {
-		uint8_t c = (uint8_t)s[i];
-		bad |= (unsigned)(c < 0x20 && c != '\t') | (unsigned)(c == 0x7f);
-	}
-	return !bad;
-}
-
-static bool name_is_clean(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!tchar[(uint8_t)s[i]])
-			return false;
-	return n > 0;
-}
-
-int msg_add_n(struct msg *m, const char *name, size_t name_len, const char *value, size_t value_len)
-{
-	if (name_len > FIELDS_LEN_MAX || value_len > FIELDS_LEN_MAX)
-		return -ENOBUFS;
-	if (!name_is_clean(name, name_len) || !value_is_clean(value, value_len))
-		return -EINVAL;
-	size_t cost = name_len + value_len + 4;
-	if (name_len > UINT16_MAX || m->fields_len + cost > FIELDS_LEN_MAX)
-		return -ENOBUFS;
-	void *old = make_room(m, name_len + value_len + 2);
-	struct slot *s = &m->slots[m->n++];
-	s->name = put(m, name, name_len);
-	s->value = put(m, value, value_len);
-	s->name_len = (uint16_t)name_len;
-	s->value_len = (uint32_t)value_len;
-	free(old);
-	char *p = m->text + s->name;
-	for (size_t i = 0; i < name_len; i++)
-		p[i] = lower(p[i]);
-	s->hash = name_hash(p, name_len);
-	m->seen |= seen_bit(s->hash);
-	m->fields_len += (uint32_t)cost;
-	return 0;
-}
-
-static bool is_ows(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static size_t trim(const char **s)
-{
-	while (is_ows(**s))
-		(*s)++;
-	size_t n = strlen(*s);
-	while (n && is_ows((*s)[n - 1]))
-		n--;
-	return n;
-}
-
-int msg_add(struct msg *m, const char *name, const char *value)
-{
-	size_t n = trim(&value);
-	return msg_add_n(m, name, strlen(name), value, n);
-}
-
-static void drop(struct msg *m, unsigned i)
-{
-	m->fields_len -= m->slots[i].name_len + m->slots[i].value_len + 4u;
-	memmove(&m->slots[i], &m->slots[i + 1], (m->n - i - 1u) * sizeof(m->slots[0]));
-	m->n--;
-}
-
-int msg_set(struct msg *m, const char *name, const char *value)
-{
-	unsigned was = m->n;
-	int rc = msg_add(m, name, value);
-	if (rc < 0)
-		return rc;
-	/* Added first, so that a refused value leaves the message as it was. */
-	struct msg_piece p = msg_piece(m, was);
-	for (unsigned i; (i = find(m, 0, p.name, p.name_len)) < was; was--)
-		drop(m, i);
-	return 0;
-}
-
-void msg_remove_at(struct msg *m, unsigned i)
-{
-	drop(m, i);
-}
-
-void msg_remove(struct msg *m, const char *name)
-{
-	size_t len = strlen(name);
-	for (unsigned i; (i = find(m, 0, name, len)) < m->n;)
-		drop(m, i);
-}
-
-static bool list_has(const char *s, const char *token, size_t len)
-{
-	while (*s) {
-		while (is_ows(*s) || *s == ',')
-			s++;
-		size_t n = strcspn(s, ",");
-		const char *next = s + n;
-		while (n && is_ows(s[n - 1]))
-			n--;
-		if (n == len && !strncasecmp(s, token, n))
-			return true;
-		s = next;
-	}
-	return false;
-}
-
-bool msg_has_token(const struct msg *m, const char *name, const char *token)
-{
-	size_t len = strlen(name), token_len = strlen(token);
-	for (unsigned i = find(m, 0, name, len); i < m->n; i = find(m, i + 1, name, len))
-		if (list_has(m->text + m->slots[i].value, token, token_len))
-			return true;
-	return false;
-}
-
-static bool is_hop_by_hop(const struct msg *m, const struct slot *s)
-{
-	static const char *const names[] = {"connection", "keep-alive", "proxy-connection",
-		"transfer-encoding", "upgrade", "http2-settings"};
-	const char *name = m->text + s->name;
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(name, names[i]))
-			return true;
-	if (!strcmp(name, "te"))
-		return strcasecmp(m->text + s->value, "trailers") != 0;
-	return msg_has_token(m, "connection", name);
-}
-
-void msg_strip_hop_by_hop(struct msg *m)
-{
-	/* Slots are judged while all are still in place: Connection names others. */
-	uint8_t gone[FIELDS_LEN_MAX / 5 / 8 + 1];
-	memset(gone, 0, m->n / 8u + 1);
-	for (unsigned i = 0; i < m->n; i++)
-		if (is_hop_by_hop(m, &m->slots[i]))
-			gone[i / 8] |= (uint8_t)(1u << (i % 8));
-	unsigned kept = 0;
-	for (unsigned i = 0; i < m->n; i++) {
-		if (gone[i / 8] & (1u << (i % 8)))
-			m->fields_len -= m->slots[i].name_len + m->slots[i].value_len + 4u;
-		else
-			m->slots[kept++] = m->slots[i];
-	}
-	m->n = (uint16_t)kept;
-}
-
-const char *msg_upgrade(const struct msg *m)
-{
-	if (m->method != METHOD_GET || !msg_has_token(m, "connection", "upgrade"))
-		return NULL;
-	if (m->body != BODY_NONE && m->body_length)
-		return NULL;
-	return m->body == BODY_CHUNKED ? NULL : msg_get(m, "upgrade");
-}
-
-static bool piece_is(const struct msg_piece *f, const char *name)
-{
-	return !memcmp(f->name, name, f->name_len);
-}
-
-bool msg_is_framing(const struct msg_piece *f)
-{
-	switch (f->name_len) {
-	case 2:
-		return piece_is(f, "te");
-	case 4:
-		return piece_is(f, "host");
-	case 7:
-		return piece_is(f, "upgrade");
-	case 10:
-		return piece_is(f, "connection") || piece_is(f, "keep-alive");
-	case 14:
-		return piece_is(f, "content-length") || piece_is(f, "http2-settings");
-	case 16:
-		return piece_is(f, "proxy-connection");
-	case 17:
-		return piece_is(f, "transfer-encoding");
-	default:
-		return false;
-	}
 }

@@ -6,9 +6,9 @@
 
 #define GATHER_MAX 16384u /* more than this is not held back for the end of the turn */
 
-static void on_kick(struct timer *timer)
+static void on_kick(struct defer *d)
 {
-	struct turn *t = container_of(timer, struct turn, kick);
+	struct turn *t = container_of(d, struct turn, kick);
 	turn_enter(t);
 	turn_leave(t);
 }
@@ -16,12 +16,12 @@ static void on_kick(struct timer *timer)
 void turn_init(struct turn *t, struct stream *s, void (*settle)(struct turn *t))
 {
 	*t = (struct turn){.s = s, .settle = settle};
-	timer_init(&t->kick, stream_loop(s), on_kick);
+	defer_init(&t->kick, on_kick);
 }
 
 void turn_done(struct turn *t)
 {
-	timer_cancel(&t->kick);
+	defer_cancel(&t->kick);
 }
 
 void turn_cork(struct turn *t)
@@ -36,6 +36,12 @@ void turn_uncork(struct turn *t)
 	if (t->corked)
 		stream_uncork(t->s);
 	t->corked = false;
+}
+
+void turn_end(struct turn *t)
+{
+	stream_shutdown(t->s);
+	turn_uncork(t);
 }
 
 void turn_enter(struct turn *t)
@@ -53,8 +59,8 @@ void turn_leave(struct turn *t)
 
 void turn_kick(struct turn *t)
 {
-	if (!t->inside && !t->kick.at_ms)
-		timer_arm(&t->kick, 0);
+	if (!t->inside)
+		loop_defer(stream_loop(t->s), &t->kick);
 }
 
 void turn_begin_output(struct turn *t)

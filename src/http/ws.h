@@ -8,5 +8,8 @@
 
 /* A fresh Sec-WebSocket-Key. */
 void ws_key(char out[WS_KEY_SIZE]);
+#define WS_ACCEPT_SIZE 29
+/* The Sec-WebSocket-Accept for `key`, which may be NULL. -EINVAL: it is no key. */
+int ws_accept(char out[WS_ACCEPT_SIZE], const char *key);
 /* Is `accept` the Sec-WebSocket-Accept for `key`? Either may be NULL: false. */
 bool ws_is_accepted(const char *key, const char *accept);

@@ -3,8 +3,11 @@
 #include "net/crypto.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -34,9 +37,56 @@ void random_token(char *out, size_t n)
 	free_secret(raw, n);
 }
 
+void crypto_quiet(bool hashes_only)
+{
+	uint64_t names = OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS;
+	if (OPENSSL_init_crypto(
+		    OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS | (hashes_only ? names : 0), NULL) != 1)
+		abort();
+}
+
+/* Looked up once: EVP_sha256() stands for a search by name, under locks, at each use. */
+static pthread_once_t md_once = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256_md;
+
+static void fetch_md(void)
+{
+	sha256_md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (!sha256_md)
+		abort();
+}
+
+/* Asked for by its libraries: the call that loads all of them does nothing after crypto_quiet(). */
+static pthread_once_t texts_once = PTHREAD_ONCE_INIT;
+
+static void load_texts(void)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	ERR_load_ASN1_strings();
+	ERR_load_BIO_strings();
+	ERR_load_BN_strings();
+	ERR_load_CRYPTO_strings();
+	ERR_load_EC_strings();
+	ERR_load_EVP_strings();
+	ERR_load_PEM_strings();
+	ERR_load_RAND_strings();
+	ERR_load_RSA_strings();
+	ERR_load_X509_strings();
+	ERR_load_X509V3_strings();
+#pragma GCC diagnostic pop
+}
+
+const char *crypto_why(unsigned long code)
+{
+	pthread_once(&texts_once, load_texts);
+	return ERR_reason_error_string(code);
+}
+
 void sha256(uint8_t out[32], const void *p, size_t n)
 {
-	if (!EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL))
+	pthread_once(&md_once, fetch_md);
+	if (!EVP_Digest(p, n, out, NULL, sha256_md, NULL))
 		abort();
 }
 

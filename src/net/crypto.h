@@ -1,6 +1,7 @@
 /* Small blocking cryptographic helpers over libcrypto, so that layers above need no OpenSSL header. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,13 @@
 void random_bytes(void *out, size_t n);
 /* A fresh token: `n` random bytes as base64url; `out`: BASE64_LEN(n). */
 void random_token(char *out, size_t n);
+
+/* Call first. libcrypto's own texts for what went wrong, 50 KiB, are then loaded when crypto_why() first
+ * asks for one. `hashes_only`: the lists of names that certificates and keys need are not loaded,
+ * another 16. */
+void crypto_quiet(bool hashes_only);
+/* OpenSSL's reason for an error, NULL when it has none. Any thread. */
+const char *crypto_why(unsigned long code);
 
 void sha256(uint8_t out[32], const void *p, size_t n);
 /* For protocols that say so (RFC 6455), never for security. */

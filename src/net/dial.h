@@ -20,7 +20,7 @@ struct stream *tls_accept(struct loop *loop, int fd, struct tls_server *server, 
 	const struct stream_cb *cb, void *ctx);
 
 /* Connect to `host` (IP literal, or a name for the system's resolver; every address is tried in
- * turn) and open TLS when `tls` is not NULL (refs it; verifies as it says; SNI and name = `name`,
+ * turn, the next one after 250 ms without an answer), or else to one of `more`, and open TLS when `tls` is not NULL (refs it; verifies as it says; SNI and name = `name`,
  * or `host` when NULL). on_open, or on_close with the reason, within `deadline_ms`. */
 struct dial_opts {
 	const char *host;
@@ -28,6 +28,8 @@ struct dial_opts {
 	struct tls_client *tls;
 	const char *name;
 	uint64_t deadline_ms;
+	const char *const *more; /* further hosts with the same port; lent */
+	unsigned n_more;
 };
 struct stream *dial(struct loop *loop, const struct dial_opts *o, const struct stream_cb *cb,
 	void *ctx);

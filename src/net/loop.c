@@ -11,11 +11,19 @@
 #include "base/xalloc.h"
 #include "net/loop_int.h"
 
+#define DEFER_BATCHES 6u /* in one turn: a request from its head to the device takes four */
+
 struct signal_watch {
 	struct signal_watch *next;
 	uv_signal_t handle;
 	loop_signal_fn fn;
 	void *ctx;
+};
+
+/* A timer in the heap. Its time stands here, too: looking for a place touches no timer. */
+struct due {
+	uint64_t at_ms;
+	struct timer *timer;
 };
 
 struct loop {
@@ -31,7 +39,7 @@ struct loop {
 	bool stopping;
 	bool ended; /* `wake` is closing */
 
-	struct timer **heap;
+	struct due *heap;
 	size_t n_timers, heap_size;
 	uint64_t clock_at_ms; /* for when `clock` is set; 0: not */
 	bool firing;
@@ -42,6 +50,7 @@ struct loop {
 	struct signal_watch *signals;
 	void *shared;
 	void (*shared_done)(void *shared);
+	void *scratch;
 };
 
 /* ---- jobs ---- */
@@ -119,41 +128,50 @@ void loop_stop(struct loop *loop)
 
 /* ---- timers ---- */
 
-static void heap_put(struct loop *loop, size_t slot, struct timer *t)
+static void heap_put(struct loop *loop, size_t slot, struct due due)
 {
-	loop->heap[slot] = t;
-	t->slot = slot;
+	loop->heap[slot] = due;
+	due.timer->slot = slot;
 }
 
-static void sift_up(struct loop *loop, struct timer *t)
+static void sift_up(struct loop *loop, size_t slot)
 {
-	size_t slot = t->slot;
+	struct due due = loop->heap[slot];
 	while (slot > 0) {
 		size_t up = (slot - 1) / 2;
-		if (loop->heap[up]->at_ms <= t->at_ms)
+		if (loop->heap[up].at_ms <= due.at_ms)
 			break;
 		heap_put(loop, slot, loop->heap[up]);
 		slot = up;
 	}
-	heap_put(loop, slot, t);
+	heap_put(loop, slot, due);
 }
 
-static void sift_down(struct loop *loop, struct timer *t)
+static void sift_down(struct loop *loop, size_t slot)
 {
-	size_t slot = t->slot;
+	struct due due = loop->heap[slot];
 	for (;;) {
 		size_t child = 2 * slot + 1;
 		if (child >= loop->n_timers)
 			break;
 		if (child + 1 < loop->n_timers &&
-			loop->heap[child + 1]->at_ms < loop->heap[child]->at_ms)
+			loop->heap[child + 1].at_ms < loop->heap[child].at_ms)
 			child++;
-		if (t->at_ms <= loop->heap[child]->at_ms)
+		if (due.at_ms <= loop->heap[child].at_ms)
 			break;
 		heap_put(loop, slot, loop->heap[child]);
 		slot = child;
 	}
-	heap_put(loop, slot, t);
+	heap_put(loop, slot, due);
+}
+
+/* What stands at `slot` is new there. */
+static void settle(struct loop *loop, size_t slot)
+{
+	if (slot && loop->heap[slot].at_ms < loop->heap[(slot - 1) / 2].at_ms)
+		sift_up(loop, slot);
+	else
+		sift_down(loop, slot);
 }
 
 static void on_clock(uv_timer_t *h);
@@ -163,7 +181,7 @@ static void set_clock(struct loop *loop)
 {
 	if (!loop->n_timers)
 		return;
-	uint64_t at = loop->heap[0]->at_ms;
+	uint64_t at = loop->heap[0].at_ms;
 	if (loop->clock_at_ms && loop->clock_at_ms <= at)
 		return;
 	uint64_t now = uv_now(&loop->uv);
@@ -177,8 +195,8 @@ static void on_clock(uv_timer_t *h)
 	uint64_t now = uv_now(&loop->uv);
 	loop->clock_at_ms = 0;
 	loop->firing = true;
-	while (loop->n_timers && loop->heap[0]->at_ms <= now) {
-		struct timer *t = loop->heap[0];
+	while (loop->n_timers && loop->heap[0].at_ms <= now) {
+		struct timer *t = loop->heap[0].timer;
 		timer_cancel(t);
 		t->fn(t);
 	}
@@ -191,6 +209,14 @@ void timer_init(struct timer *t, struct loop *loop, timer_fn fn)
 	*t = (struct timer){.loop = loop, .fn = fn};
 }
 
+static void make_room(struct loop *loop)
+{
+	if (loop->n_timers < loop->heap_size)
+		return;
+	loop->heap_size = loop->heap_size ? loop->heap_size * 2 : 64;
+	loop->heap = xrealloc(loop->heap, loop->heap_size, sizeof(*loop->heap));
+}
+
 void timer_arm(struct timer *t, uint64_t ms)
 {
 	struct loop *loop = t->loop;
@@ -199,14 +225,13 @@ void timer_arm(struct timer *t, uint64_t ms)
 	uint64_t at = uv_now(&loop->uv) + (loop->firing && !ms ? 1 : ms);
 	if (at < ms)
 		at = UINT64_MAX;
-	timer_cancel(t);
-	if (loop->n_timers == loop->heap_size) {
-		loop->heap_size = loop->heap_size ? loop->heap_size * 2 : 64;
-		loop->heap = xrealloc(loop->heap, loop->heap_size, sizeof(*loop->heap));
+	if (!t->at_ms) {
+		make_room(loop);
+		t->slot = loop->n_timers++;
 	}
 	t->at_ms = at ? at : 1;
-	t->slot = loop->n_timers++;
-	sift_up(loop, t);
+	heap_put(loop, t->slot, (struct due){t->at_ms, t});
+	settle(loop, t->slot);
 	if (!loop->firing)
 		set_clock(loop);
 }
@@ -216,11 +241,10 @@ void timer_cancel(struct timer *t)
 	if (!t->at_ms)
 		return;
 	struct loop *loop = t->loop;
-	struct timer *last = loop->heap[--loop->n_timers];
-	if (last != t) {
+	struct due last = loop->heap[--loop->n_timers];
+	if (last.timer != t) {
 		heap_put(loop, t->slot, last);
-		sift_up(loop, last);
-		sift_down(loop, last);
+		settle(loop, t->slot);
 	}
 	t->at_ms = 0;
 }
@@ -249,14 +273,8 @@ static void on_no_wait(uv_idle_t *h)
 	(void)h;
 }
 
-/* One batch: what the calls defer in their turn comes after the next poll. */
-static void run_deferred(struct loop *loop)
+static void run_batch(struct loop *loop)
 {
-	if (list_empty(&loop->deferred)) {
-		if (uv_is_active((uv_handle_t *)&loop->no_wait))
-			uv_idle_stop(&loop->no_wait);
-		return;
-	}
 	list_push_back(&loop->deferred, &loop->batch_end);
 	while (loop->deferred.next != &loop->batch_end) {
 		struct defer *d = container_of(loop->deferred.next, struct defer, node);
@@ -264,8 +282,20 @@ static void run_deferred(struct loop *loop)
 		d->run(d);
 	}
 	list_remove(&loop->batch_end);
-	if (!list_empty(&loop->deferred))
-		uv_idle_start(&loop->no_wait, on_no_wait);
+}
+
+/* What the calls defer in their turn comes in the next batch; after some, others have to be heard. */
+static void run_deferred(struct loop *loop)
+{
+	for (unsigned i = 0; i < DEFER_BATCHES && !list_empty(&loop->deferred); i++)
+		run_batch(loop);
+	bool waits = uv_is_active((uv_handle_t *)&loop->no_wait);
+	if (list_empty(&loop->deferred) == waits) {
+		if (waits)
+			uv_idle_stop(&loop->no_wait);
+		else
+			uv_idle_start(&loop->no_wait, on_no_wait);
+	}
 }
 
 static void on_before_poll(uv_prepare_t *h)
@@ -379,7 +409,7 @@ void loop_free(struct loop *loop)
 		return;
 	loop_stop(loop);
 	cancel_jobs(loop);
-	while (!list_empty(&loop->open)) {
+	while (!list_empty(&loop->open) || !list_empty(&loop->deferred)) {
 		list_each_safe(pos, &loop->open)
 		{
 			struct loop_open *o = container_of(pos, struct loop_open, node);
@@ -399,12 +429,20 @@ void loop_free(struct loop *loop)
 	free_signals(loop);
 	pthread_mutex_destroy(&loop->lock);
 	free(loop->heap);
+	free(loop->scratch);
 	free(loop);
 }
 
 struct uv_loop_s *loop_uv(struct loop *loop)
 {
 	return &loop->uv;
+}
+
+void *loop_scratch(struct loop *loop)
+{
+	if (!loop->scratch)
+		loop->scratch = xrealloc(NULL, 1, LOOP_SCRATCH);
+	return loop->scratch;
 }
 
 uint64_t loop_now_ms(struct loop *loop)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/list.h"
 
 struct loop;
 struct uv_loop_s;
@@ -51,6 +52,23 @@ void timer_init(struct timer *t, struct loop *loop, timer_fn fn);
 void timer_arm(struct timer *t, uint64_t ms);
 /* Idempotent. Must be called before the memory goes. */
 void timer_cancel(struct timer *t);
+
+/* A call that is made once, on the loop, soon after the present callback has returned: when the poll's
+ * callbacks are through, without a poll of its own. Embed it. Owned by the loop's thread. */
+struct defer {
+	struct list node;
+	void (*run)(struct defer *d);
+};
+void defer_init(struct defer *d, void (*run)(struct defer *d));
+/* No effect while it waits already. */
+void loop_defer(struct loop *loop, struct defer *d);
+/* Idempotent. Must be called before the memory goes. */
+void defer_cancel(struct defer *d);
+
+/* A place of LOOP_SCRATCH bytes for what somebody makes and copies out before the present callback
+ * returns: others on this loop use the same. Lives as long as the loop. */
+#define LOOP_SCRATCH 20480u
+void *loop_scratch(struct loop *loop);
 
 /* Signals, on the thread that runs the loop: `fn` is called on the loop. One handler a signal. */
 typedef void (*loop_signal_fn)(void *ctx, int signum);

@@ -1,20 +1,8 @@
-/* What the modules of net/ may ask of a loop beyond loop.h: calls deferred to the end of the turn,
- * objects that loop_free() has to close, and a place for what streams share. */
+/* What the modules of net/ may ask of a loop beyond loop.h: objects that loop_free() has to close,
+ * and a place for what streams share. */
 #pragma once
 
-#include "base/list.h"
 #include "net/loop.h"
-
-/* A call that is made once, on the loop, after the present callback has returned. Embed it. */
-struct defer {
-	struct list node;
-	void (*run)(struct defer *d);
-};
-void defer_init(struct defer *d, void (*run)(struct defer *d));
-/* No effect while it waits already. */
-void loop_defer(struct loop *loop, struct defer *d);
-/* Idempotent. */
-void defer_cancel(struct defer *d);
 
 /* Something open on the loop. `close` is called by loop_free(), perhaps more than once, and must
  * lead, within some turns, to the node being removed from the list. */

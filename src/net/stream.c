@@ -3,7 +3,6 @@
  * returned, so code here may go on after calling out and only has to look at the state again. */
 #include "net/stream.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,7 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/str.h"
 #include "base/xalloc.h"
 #include "net/stream_int.h"
 
@@ -104,11 +102,13 @@ void stream_check_end(struct stream *s)
 {
 	if (s->state == STREAM_CLOSED)
 		return;
+	bool over = s->eof && (!s->in.len || s->state == STREAM_FLUSHING);
 	if (s->end_queued && !s->end_sent && !wire_queued(s)) {
 		s->end_sent = true;
-		shutdown(s->fd, SHUT_WR);
+		if (!over)
+			shutdown(s->fd, SHUT_WR);
 	}
-	if (s->end_sent && s->eof && (!s->in.len || s->state == STREAM_FLUSHING))
+	if (s->end_sent && over)
 		stream_close(s);
 }
 
@@ -249,6 +249,8 @@ static bool read_once(struct stream *s)
 	uint8_t *p = s->sh->data;
 	if (kept) {
 		room = STREAM_CHUNK - kept;
+		if (!room)
+			return false; /* it was resumed just now: what is kept comes first */
 		if (room > STREAM_RECORD)
 			room = STREAM_RECORD;
 		if (buf_reserve(&s->in, room) < 0) {
@@ -276,15 +278,32 @@ static bool read_once(struct stream *s)
 	return (size_t)n == room || has_pending(s);
 }
 
+/* What the transport itself has to say: answers, and the tickets after a handshake. */
+static void let_go(struct stream *s)
+{
+	if (!s->corked)
+		wire_flush(s);
+}
+
+/* A turn of opening or reading is over. What the transport has to say waits for the calls that are
+ * deferred already, so that it goes in one send() with what the input brought about. */
+static void release(struct stream *s)
+{
+	if (s->ops->park)
+		s->ops->park(s);
+	if (s->sh->out_owner == s && !s->corked)
+		stream_later(s);
+}
+
 static void read_turn(struct stream *s)
 {
 	int reads = 0;
 	while (wants_input(s) && reads++ < READS_A_TURN && read_once(s))
 		;
-	if (s->ops->park)
-		s->ops->park(s);
+	release(s);
 	if (wants_input(s) && has_pending(s)) {
 		s->do_deliver = true;
+		let_go(s);
 		stream_later(s);
 	}
 }
@@ -361,14 +380,18 @@ static void on_write_error(struct stream *s)
 static void on_deliver(struct stream *s)
 {
 	s->do_deliver = false;
-	if (s->state != STREAM_OPEN || s->paused)
+	if (s->state != STREAM_OPEN || s->paused) {
+		let_go(s);
 		return;
+	}
 	if (s->in.len) {
 		deliver_kept(s);
 		stream_check_end(s);
 	}
 	if (wants_input(s) && has_pending(s))
 		read_turn(s);
+	else
+		release(s);
 }
 
 static void on_drained(struct stream *s)
@@ -388,6 +411,8 @@ static void on_later(struct defer *d)
 		s->do_open = false;
 		stream_opened(s);
 	}
+	if (!s->do_deliver)
+		let_go(s);
 	if (s->write_error && s->state != STREAM_CLOSED)
 		on_write_error(s);
 	if (s->do_deliver)
@@ -405,12 +430,20 @@ static void on_later(struct defer *d)
 
 /* ---- opening ---- */
 
+static void shared_free(void *shared)
+{
+	struct stream_shared *sh = shared;
+	if (sh->coding)
+		sh->coding_free(sh->coding);
+	free(sh);
+}
+
 static struct stream_shared *shared_of(struct loop *loop)
 {
 	struct stream_shared *sh = loop_shared(loop);
 	if (!sh) {
 		sh = xcalloc(1, sizeof(*sh));
-		loop_set_shared(loop, sh, free);
+		loop_set_shared(loop, sh, shared_free);
 	}
 	return sh;
 }
@@ -431,28 +464,6 @@ void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *o
 	timer_init(&s->timer, loop, on_timer);
 	s->open.close = on_loop_free;
 	loop_add_open(loop, &s->open);
-}
-
-uint16_t stream_peer_of(int fd, char addr[46])
-{
-	struct sockaddr_storage ss;
-	socklen_t n = sizeof(ss);
-	str_copy(addr, 46, "local");
-	if (getpeername(fd, (struct sockaddr *)&ss, &n) < 0)
-		return 0;
-	if (ss.ss_family == AF_INET) {
-		struct sockaddr_in *a = (struct sockaddr_in *)&ss;
-		inet_ntop(AF_INET, &a->sin_addr, addr, 46);
-		return ntohs(a->sin_port);
-	}
-	if (ss.ss_family != AF_INET6)
-		return 0;
-	struct sockaddr_in6 *a = (struct sockaddr_in6 *)&ss;
-	if (IN6_IS_ADDR_V4MAPPED(&a->sin6_addr))
-		inet_ntop(AF_INET, &a->sin6_addr.s6_addr[12], addr, 46);
-	else
-		inet_ntop(AF_INET6, &a->sin6_addr, addr, 46);
-	return ntohs(a->sin6_port);
 }
 
 void stream_attach(struct stream *s, int fd)
@@ -489,8 +500,7 @@ void stream_advance(struct stream *s)
 	int rc = s->ops->open(s);
 	if (rc > 0)
 		stream_opened(s);
-	if (s->ops->park)
-		s->ops->park(s);
+	release(s);
 }
 
 /* ---- what owners call ---- */

@@ -13,6 +13,7 @@
 #define STREAM_CHUNK 65536u        /* most that one read brings, and most input that is kept */
 #define STREAM_BATCH 73728u        /* four full TLS records */
 #define STREAM_RECORD 16384u       /* plaintext of one full TLS record */
+#define STREAM_HELD 4096u          /* most corked plaintext that makes way unencoded */
 #define STREAM_OUT_MAX (16u << 20) /* writers that never look at the queue end here */
 
 struct dialer;
@@ -24,10 +25,19 @@ struct stream_shared {
 	struct stream *out_owner; /* whose output is gathered in out[0, out_len) */
 	struct stream *rec_owner; /* whose corked plaintext stands in rec[0, rec_len) */
 	size_t raw_off, raw_len, out_len, rec_len;
+	void *coding; /* what a transport has once for all its streams; freed by coding_free */
+	void (*coding_free)(void *coding);
 	uint8_t raw[STREAM_CHUNK];
 	uint8_t data[STREAM_CHUNK]; /* decoded input, lent to on_data */
 	uint8_t out[STREAM_BATCH];
 	uint8_t rec[STREAM_RECORD];
+};
+
+/* Little corked plaintext that made way for another stream's: encoding it at once would cost a record
+ * and a send() for each piece where one connection's input is output for many others. */
+struct stream_held {
+	size_t len;
+	uint8_t data[];
 };
 
 struct stream_ops {
@@ -71,6 +81,7 @@ struct stream {
 	struct buf in;  /* input that on_data did not use */
 	struct buf out; /* encoded output that the socket did not take; out_off bytes are gone */
 	size_t out_off;
+	struct stream_held *held; /* what is corked, when another has `rec`; or NULL */
 	uint64_t moved, last_ms, idle_ms, deadline_at_ms;
 	const struct tls_info *tls;
 	struct dialer *dialer; /* while it looks for an address */

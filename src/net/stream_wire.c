@@ -1,12 +1,37 @@
-/* The descriptor's side of a stream: receive and send, the output queue, what the poll looks for.
+/* The descriptor's side of a stream: its peer, receive and send, the output queue, what the poll looks for.
  * Output is gathered in a buffer that the loop's streams share; a stream owns memory only for what
  * the socket refused. Interest in input is dropped lazily, since every change costs system calls.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/str.h"
 #include "net/stream_int.h"
+
+uint16_t stream_peer_of(int fd, char addr[46])
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+	str_copy(addr, 46, "local");
+	if (getpeername(fd, (struct sockaddr *)&ss, &n) < 0)
+		return 0;
+	if (ss.ss_family == AF_INET) {
+		struct sockaddr_in *a = (struct sockaddr_in *)&ss;
+		inet_ntop(AF_INET, &a->sin_addr, addr, 46);
+		return ntohs(a->sin_port);
+	}
+	if (ss.ss_family != AF_INET6)
+		return 0;
+	struct sockaddr_in6 *a = (struct sockaddr_in6 *)&ss;
+	if (IN6_IS_ADDR_V4MAPPED(&a->sin6_addr))
+		inet_ntop(AF_INET, &a->sin6_addr.s6_addr[12], addr, 46);
+	else
+		inet_ntop(AF_INET6, &a->sin6_addr, addr, 46);
+	return ntohs(a->sin6_port);
+}
 
 static void moved(struct stream *s, size_t n)
 {
@@ -140,7 +165,7 @@ size_t wire_queued(const struct stream *s)
 		n += sh->out_len;
 	if (sh->rec_owner == s)
 		n += sh->rec_len;
-	return n;
+	return s->held ? n + s->held->len : n;
 }
 
 void wire_drop(struct stream *s)
@@ -152,6 +177,8 @@ void wire_drop(struct stream *s)
 		sh->rec_owner = NULL;
 	if (sh->raw_owner == s)
 		sh->raw_owner = NULL;
+	free(s->held);
+	s->held = NULL;
 	buf_done(&s->out);
 	s->out_off = 0;
 }
@@ -172,7 +199,8 @@ static void on_poll(uv_poll_t *h, int status, int events);
 
 void wire_watch(struct stream *s)
 {
-	if (!s->has_poll || s->state == STREAM_CLOSED)
+	bool over = s->state == STREAM_FLUSHING && s->eof && !wire_queued(s); /* closed in a moment */
+	if (!s->has_poll || s->state == STREAM_CLOSED || over)
 		return;
 	/* Interest in output ends only when it turned out to be idle: while a transfer fills the
 	 * socket again and again, it stays, and costs nothing. */

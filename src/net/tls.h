@@ -29,6 +29,19 @@ struct tls_client;
 /* From PEM: a private key and a chain, leaf first, in any order of key and certificates. Checks that
  * the key belongs to the leaf. */
 int tls_cert_new(struct tls_cert **out, const void *pem, size_t n, struct err *e);
+/* A text that tls_cert_new() has accepted before, byte for byte, with the names of its leaf. */
+struct tls_cert_text {
+	const void *pem; /* a PKCS #8 key and a chain, nothing else */
+	size_t len;
+	const char (*names)[254];
+	unsigned n_names;
+};
+/* The same without parsing what is in it: hundreds of times faster. -EBADMSG for another kind of
+ * text. All lent. */
+int tls_cert_new_known(struct tls_cert **out, const struct tls_cert_text *t, struct err *e);
+/* Let `c` have the same memory for its chain as `with`. False when the chains differ. Before other
+ * threads see `c`. */
+bool tls_cert_share_chain(struct tls_cert *c, const struct tls_cert *with);
 struct tls_cert *tls_cert_ref(struct tls_cert *c);
 void tls_cert_unref(struct tls_cert *c);
 /* Does the leaf's SAN cover this lower-case host (one wildcard label, RFC 6125 §6.4.3)? */
@@ -40,6 +53,7 @@ struct tls_hello {
 	const char *sni;     /* lower case, or "" when absent or not a host name */
 	const uint8_t *alpn; /* the offered list as on the wire: u8 length, bytes, … */
 	size_t alpn_len;
+	void *conn; /* what tls_accept() was given for the callbacks */
 };
 
 struct tls_choice {
@@ -60,7 +74,7 @@ struct tls_server *tls_server_ref(struct tls_server *s);
 void tls_server_unref(struct tls_server *s);
 /* Certificates (PEM) that client certificates of `role` must chain to. Dates of client certificates
  * are NOT judged here when `ignore_dates` (an expired device certificate may still renew): the
- * caller reads tls_info.peer_not_after. Before the first connection. */
+ * caller reads tls_peer.not_after. Before the first connection. */
 int tls_server_client_ca(struct tls_server *s, unsigned role, const void *ca_pem, size_t n,
 	bool ignore_dates, struct err *e);
 /* New ticket keys for `role` now; tickets under older keys stop resuming when `drop_old`, else they
@@ -80,17 +94,21 @@ void tls_client_unref(struct tls_client *c);
 
 /* ---- what an open TLS stream knows ---- */
 
+/* A certificate. */
+struct tls_peer {
+	char serial[41];   /* hex, lower case; "" when it is longer than certificates of ours have */
+	char cn[64];	   /* of the subject */
+	int64_t not_after; /* Unix seconds */
+	uint8_t spki_sha256[32];
+};
+
 struct tls_info {
 	unsigned role;
 	const char *sni;  /* "" when none */
 	const char *alpn; /* "" when none */
 	struct tls_cert *cert; /* what we showed (server); ref'd for the stream's life */
 	bool resumed;
-	bool has_peer_cert;
-	char peer_serial[41];	       /* hex, lower case, "" without a certificate */
-	char peer_cn[64];	       /* subject CN of the peer's certificate */
-	int64_t peer_not_after;	       /* Unix seconds */
-	uint8_t peer_spki_sha256[32];
+	const struct tls_peer *peer; /* what the peer showed; NULL: no certificate */
 };
 
 /* Keying material (RFC 5705, RFC 8446 §7.5), no context. `label` in ASCII. Fails with -EPROTO on TLS

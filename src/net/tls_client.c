@@ -23,6 +23,7 @@ static int new_client(struct tls_client **out, struct err *e)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	tls_count_messages(ctx);
 	struct tls_client *c = xcalloc(1, sizeof(*c));
 	atomic_init(&c->refs, 1);
 	c->ctx = ctx;
@@ -55,11 +56,12 @@ static int on_verify_pin(X509_STORE_CTX *sc, void *ctx)
 {
 	struct tls_client *c = ctx;
 	SSL *ssl = X509_STORE_CTX_get_ex_data(sc, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct tls_stream *t = SSL_get_app_data(ssl);
+	struct tls_stream *t = tls_bio_stream(ssl);
 	X509 *x = X509_STORE_CTX_get0_cert(sc);
 	if (x) {
-		tls_spki_sha256(x, t->info.peer_spki_sha256);
-		if (CRYPTO_memcmp(t->info.peer_spki_sha256, c->pin, sizeof(c->pin)) == 0) {
+		struct tls_peer *peer = tls_stream_peer(t);
+		tls_spki_sha256(x, peer->spki_sha256);
+		if (CRYPTO_memcmp(peer->spki_sha256, c->pin, sizeof(c->pin)) == 0) {
 			X509_STORE_CTX_set_error(sc, X509_V_OK);
 			return 1;
 		}

@@ -17,6 +17,7 @@
 	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define CIPHERS_TLS13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define GROUPS "X25519:P-256:P-384"
+#define CACHED_CERTS 256 /* with OpenSSL's objects: some 15 KiB each */
 #define SESSION_S (8 * 3600)
 
 static bool is_offered(const struct tls_hello *h, const char *alpn)
@@ -39,6 +40,17 @@ static bool demand_client_cert(SSL *ssl, const struct tls_role *role, bool ignor
 	return true;
 }
 
+/* Not asked for by a session that is resumed. */
+static int on_cert(SSL *ssl, void *unused)
+{
+	struct tls_stream *t = tls_bio_stream(ssl);
+	(void)unused;
+	if (!t->objects)
+		t->objects = tls_cache_get(t->server->cache, t->info.cert);
+	struct tls_objects *o = t->objects;
+	return o && SSL_use_cert_and_key(ssl, o->leaf, o->key, o->chain, 1) == 1;
+}
+
 /* 0 or an alert. */
 static int apply_choice(struct tls_stream *t, const struct tls_hello *h, const struct tls_choice *c)
 {
@@ -47,8 +59,7 @@ static int apply_choice(struct tls_stream *t, const struct tls_hello *h, const s
 	if (c->alpn && (!is_offered(h, c->alpn) || strlen(c->alpn) > TLS_ALPN_MAX))
 		return ALERT_NO_APPLICATION_PROTOCOL;
 	const uint8_t id[] = {'l', 't', (uint8_t)c->role, c->require_client_cert};
-	if (SSL_set_session_id_context(t->ssl, id, sizeof(id)) != 1 ||
-		SSL_use_cert_and_key(t->ssl, c->cert->leaf, c->cert->key, c->cert->chain, 1) != 1)
+	if (SSL_set_session_id_context(t->ssl, id, sizeof(id)) != 1)
 		return ALERT_INTERNAL_ERROR;
 	if (c->require_client_cert &&
 		!demand_client_cert(t->ssl, &t->server->roles[c->role], c->ignore_dates))
@@ -66,13 +77,13 @@ static int apply_choice(struct tls_stream *t, const struct tls_hello *h, const s
 static int on_client_hello(SSL *ssl, int *alert, void *ctx)
 {
 	struct tls_server *server = ctx;
-	struct tls_stream *t = SSL_get_app_data(ssl);
+	struct tls_stream *t = tls_bio_stream(ssl);
 	const unsigned char *ext;
 	char sni[TLS_HOST_MAX] = "";
 	size_t n;
 	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &n) == 1)
 		tls_hello_sni(sni, ext, n);
-	struct tls_hello hello = {.sni = sni};
+	struct tls_hello hello = {.sni = sni, .conn = t->s.ctx};
 	if (SSL_client_hello_get0_ext(
 		    ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &ext, &n) == 1)
 		hello.alpn_len = tls_hello_alpn(&hello.alpn, ext, n);
@@ -92,7 +103,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *ctx)
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	const unsigned char *offered, unsigned int n, void *ctx)
 {
-	struct tls_stream *t = SSL_get_app_data(ssl);
+	struct tls_stream *t = tls_bio_stream(ssl);
 	(void)offered, (void)n, (void)ctx;
 	if (!t->alpn[0])
 		return SSL_TLSEXT_ERR_NOACK;
@@ -103,6 +114,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 
 static bool set_up_ctx(SSL_CTX *ctx)
 {
+	tls_count_messages(ctx);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 					 SSL_OP_CIPHER_SERVER_PREFERENCE |
 					 SSL_OP_PRIORITIZE_CHACHA);
@@ -121,6 +133,7 @@ int tls_server_new(struct tls_server **out, tls_choose_fn choose, void *ctx, str
 {
 	struct tls_server *s = xcalloc(1, sizeof(*s));
 	atomic_init(&s->refs, 1);
+	s->cache = tls_cache_new(CACHED_CERTS);
 	s->choose = choose;
 	s->choose_ctx = ctx;
 	for (unsigned i = 0; i < TLS_ROLES_MAX; i++)
@@ -133,6 +146,7 @@ int tls_server_new(struct tls_server **out, tls_choose_fn choose, void *ctx, str
 		return err_set(e, -EIO, "OpenSSL refuses the server's TLS settings");
 	}
 	SSL_CTX_set_client_hello_cb(s->ctx, on_client_hello, s);
+	SSL_CTX_set_cert_cb(s->ctx, on_cert, NULL);
 	SSL_CTX_set_alpn_select_cb(s->ctx, on_alpn, s);
 	*out = s;
 	return 0;
@@ -154,6 +168,7 @@ void tls_server_unref(struct tls_server *s)
 	}
 	SSL_CTX_free(s->ctx);
 	EVP_CIPHER_free(s->ticket_cipher);
+	tls_cache_free(s->cache);
 	free(s);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "net/crypto.h"
 #include "net/dial.h"
 #include "net/tls_connect.h"
 #include "net/tls_int.h"
@@ -24,7 +25,7 @@ static int why_unverified(struct tls_stream *t, struct err *e)
 {
 	if (t->client && t->client->pinned) {
 		char hex[65];
-		hex_encode(hex, t->info.peer_spki_sha256, 32);
+		hex_encode(hex, t->peer ? t->peer->spki_sha256 : (const uint8_t[32]){0}, 32);
 		return err_set(e, -EKEYREJECTED,
 			"the peer's key is not the pinned one, its SPKI SHA-256 is %s", hex);
 	}
@@ -47,8 +48,10 @@ static int why_protocol(struct tls_stream *t, unsigned long code, struct err *e)
 		return err_set(e, -EKEYREJECTED, "the peer showed no certificate");
 	if (of_ssl && reason == SSL_R_CALLBACK_FAILED && t->server && !t->chosen)
 		return err_set(e, -EPROTO, "nothing is served under the name asked for");
-	const char *text = ERR_reason_error_string(code);
-	return err_set(e, -EPROTO, "TLS failed: %s", text ? text : "for an unknown reason");
+	const char *text = crypto_why(code);
+	if (text)
+		return err_set(e, -EPROTO, "TLS failed: %s", text);
+	return err_set(e, -EPROTO, "TLS failed: OpenSSL's error %08lX", code);
 }
 
 int tls_why(struct tls_stream *t, int rc, struct err *e)
@@ -71,23 +74,28 @@ int tls_why(struct tls_stream *t, int rc, struct err *e)
 
 /* ---- handshake ---- */
 
-static void read_peer(struct tls_info *info, X509 *x)
+struct tls_peer *tls_stream_peer(struct tls_stream *t)
 {
-	info->has_peer_cert = true;
-	tls_spki_sha256(x, info->peer_spki_sha256);
+	if (!t->peer)
+		t->peer = xcalloc(1, sizeof(*t->peer));
+	return t->peer;
+}
+
+static void read_peer(struct tls_peer *peer, X509 *x)
+{
+	tls_spki_sha256(x, peer->spki_sha256);
 	const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
 	int n = ASN1_STRING_length(serial);
 	if (n > 0 && n <= 20)
-		hex_encode(info->peer_serial, ASN1_STRING_get0_data(serial), (size_t)n);
+		hex_encode(peer->serial, ASN1_STRING_get0_data(serial), (size_t)n);
 	/* a longer one is no name of ours, and half a name could be somebody else's */
 	X509_NAME *subject = X509_get_subject_name(x);
 	if (X509_NAME_get_text_by_NID(subject, NID_commonName, NULL, 0) <
-		(int)sizeof(info->peer_cn))
-		X509_NAME_get_text_by_NID(
-			subject, NID_commonName, info->peer_cn, sizeof(info->peer_cn));
+		(int)sizeof(peer->cn))
+		X509_NAME_get_text_by_NID(subject, NID_commonName, peer->cn, sizeof(peer->cn));
 	struct tm tm;
 	if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1)
-		info->peer_not_after = timegm(&tm);
+		peer->not_after = timegm(&tm);
 }
 
 static void fill_info(struct tls_stream *t, X509 *peer)
@@ -106,7 +114,8 @@ static void fill_info(struct tls_stream *t, X509 *peer)
 	}
 	info->alpn = t->alpn;
 	if (peer)
-		read_peer(info, peer);
+		read_peer(tls_stream_peer(t), peer);
+	info->peer = t->peer;
 	t->s.tls = info;
 }
 
@@ -131,13 +140,25 @@ static int check_peer(struct tls_stream *t)
 	return rc;
 }
 
+/* What only a handshake needs of our own certificate: there is no second one on a connection. */
+static void forget_own_cert(struct tls_stream *t)
+{
+	if (!t->server)
+		return;
+	SSL_certs_clear(t->ssl);
+	tls_objects_unref(t->objects);
+	t->objects = NULL;
+}
+
 static int tls_open(struct stream *s)
 {
 	struct tls_stream *t = tls_of(s);
 	struct err e;
 	ERR_clear_error();
+	tls_bio_turn(t);
 	int rc = SSL_do_handshake(t->ssl);
 	if (rc == 1) {
+		forget_own_cert(t);
 		rc = check_peer(t);
 	} else {
 		rc = tls_why(t, rc, &e);
@@ -150,19 +171,50 @@ static int tls_open(struct stream *s)
 		wire_flush(s); /* an alert may say why */
 		stream_fail(s, rc, "%s", e.text);
 	}
-	wire_flush(s);
+	if (rc == 0)
+		wire_flush(s); /* the peer waits for it */
 	return rc;
 }
 
 /* ---- records ---- */
+
+static void on_info(const SSL *ssl, int where, int ret)
+{
+	struct tls_stream *t = tls_bio_stream(ssl);
+	(void)ret;
+	if (t->s.tls && where & (SSL_CB_LOOP | SSL_CB_ALERT))
+		t->untimely++;
+}
+
+void tls_count_messages(SSL_CTX *ctx)
+{
+	SSL_CTX_set_info_callback(ctx, on_info);
+}
 
 static ssize_t tell_end(struct tls_stream *t)
 {
 	int code = t->ended->code;
 	if (!code)
 		return 0;
+	wire_flush(&t->s); /* an alert may say why */
 	stream_fail(&t->s, code, "%s", t->ended->text);
 	return code;
+}
+
+/* The queue of errors has to be empty before a call whose outcome SSL_get_error() judges. It nearly
+ * always is, and looking is cheaper than clearing. */
+static void forget_errors(void)
+{
+	if (ERR_peek_error())
+		ERR_clear_error();
+}
+
+/* The wire was read until it had no more, and all of it is decoded: asking again would only cost. */
+static bool is_dry(const struct tls_stream *t)
+{
+	const struct stream_shared *sh = t->s.sh;
+	bool raw = t->raw.len || (sh->raw_owner == &t->s && sh->raw_off < sh->raw_len);
+	return t->drained && !raw && !SSL_has_pending(t->ssl);
 }
 
 /* Decode until `n` bytes are there or the wire has no more, so that one on_data serves all. */
@@ -174,10 +226,13 @@ static ssize_t tls_read(struct stream *s, uint8_t *p, size_t n)
 	int rc = 0;
 	while (got < n && !t->ended) {
 		size_t part;
-		ERR_clear_error();
+		forget_errors();
+		tls_bio_turn(t);
 		int ok = SSL_read_ex(t->ssl, p + got, n - got, &part);
 		if (ok == 1) {
 			got += part;
+			if (is_dry(t))
+				break;
 			continue;
 		}
 		rc = tls_why(t, ok, &e);
@@ -187,8 +242,10 @@ static ssize_t tls_read(struct stream *s, uint8_t *p, size_t n)
 		t->ended->code = rc;
 		memcpy(t->ended->text, e.text, sizeof(e.text));
 	}
-	if (!s->corked)
-		wire_flush(s); /* answers of the protocol itself */
+	if (t->untimely > TLS_UNTIMELY_MAX) {
+		stream_fail(s, -EPROTO, "the peer sends TLS messages without end");
+		return -EPROTO;
+	}
 	if (got)
 		return (ssize_t)got;
 	return t->ended ? tell_end(t) : -EAGAIN;
@@ -210,7 +267,7 @@ static void tls_park(struct stream *s)
 	if (sh->raw_owner != s)
 		return;
 	sh->raw_owner = NULL;
-	if (s->state != STREAM_CLOSED &&
+	if (s->state != STREAM_CLOSED && sh->raw_off < sh->raw_len &&
 		buf_append(&t->raw, sh->raw + sh->raw_off, sh->raw_len - sh->raw_off) < 0)
 		stream_fail(s, -ENOMEM, "no memory for input");
 }
@@ -219,7 +276,8 @@ static void encrypt(struct tls_stream *t, const uint8_t *p, size_t n)
 {
 	size_t done;
 	struct err e;
-	ERR_clear_error();
+	forget_errors();
+	tls_bio_turn(t);
 	int ok = SSL_write_ex(t->ssl, p, n, &done);
 	if (ok == 1)
 		return;
@@ -232,23 +290,69 @@ static void encrypt(struct tls_stream *t, const uint8_t *p, size_t n)
 static void tls_flush(struct stream *s)
 {
 	struct stream_shared *sh = s->sh;
-	if (sh->rec_owner != s)
+	struct stream_held *held = s->held;
+	if (sh->rec_owner == s) {
+		sh->rec_owner = NULL;
+		encrypt(tls_of(s), sh->rec, sh->rec_len);
+	} else if (held) {
+		s->held = NULL;
+		encrypt(tls_of(s), held->data, held->len);
+		free(held);
+	}
+}
+
+/* Whoever has the record leaves it; little is kept for its next write. */
+static void make_way(struct stream_shared *sh)
+{
+	struct stream *s = sh->rec_owner;
+	if (!s)
 		return;
+	if (sh->rec_len > STREAM_HELD) {
+		tls_flush(s);
+		return;
+	}
 	sh->rec_owner = NULL;
-	encrypt(tls_of(s), sh->rec, sh->rec_len);
+	s->held = xrealloc(NULL, 1, sizeof(*s->held) + sh->rec_len);
+	s->held->len = sh->rec_len;
+	memcpy(s->held->data, sh->rec, sh->rec_len);
+}
+
+static void take_record(struct stream *s)
+{
+	struct stream_shared *sh = s->sh;
+	make_way(sh);
+	sh->rec_owner = s;
+	sh->rec_len = 0;
+	if (!s->held)
+		return;
+	sh->rec_len = s->held->len;
+	memcpy(sh->rec, s->held->data, sh->rec_len);
+	free(s->held);
+	s->held = NULL;
+}
+
+/* What fills a record by itself needs no place to be gathered in. Returns what is left. */
+static size_t encrypt_whole(struct tls_stream *t, const uint8_t *p, size_t n)
+{
+	for (; n >= STREAM_RECORD && t->s.state != STREAM_CLOSED; n -= STREAM_RECORD) {
+		encrypt(t, p, STREAM_RECORD);
+		p += STREAM_RECORD;
+	}
+	return n;
 }
 
 /* Corked output fills whole records. */
 static void gather(struct stream *s, const uint8_t *p, size_t n)
 {
 	struct stream_shared *sh = s->sh;
+	if (sh->rec_owner != s && !s->held) {
+		size_t left = encrypt_whole(tls_of(s), p, n);
+		p += n - left;
+		n = left;
+	}
 	while (n && s->state != STREAM_CLOSED) {
-		if (sh->rec_owner != s) {
-			if (sh->rec_owner)
-				sh->rec_owner->ops->flush(sh->rec_owner);
-			sh->rec_owner = s;
-			sh->rec_len = 0;
-		}
+		if (sh->rec_owner != s)
+			take_record(s);
 		size_t part = STREAM_RECORD - sh->rec_len;
 		if (part > n)
 			part = n;
@@ -272,6 +376,7 @@ static void tls_write(struct stream *s, const uint8_t *p, size_t n)
 static void tls_end(struct stream *s)
 {
 	ERR_clear_error();
+	tls_bio_turn(tls_of(s));
 	SSL_shutdown(tls_of(s)->ssl);
 	ERR_clear_error();
 }
@@ -280,11 +385,13 @@ static void tls_done(struct stream *s)
 {
 	struct tls_stream *t = tls_of(s);
 	SSL_free(t->ssl);
+	tls_objects_unref(t->objects);
 	tls_cert_unref(t->info.cert);
 	tls_server_unref(t->server);
 	tls_client_unref(t->client);
 	buf_done(&t->raw);
 	free(t->ended);
+	free(t->peer);
 	free(t->sni);
 }
 
@@ -310,14 +417,10 @@ static struct tls_stream *new_stream(
 	stream_init(&t->s, loop, &tls_ops, cb, cb_ctx);
 	buf_init(&t->raw, STREAM_CHUNK);
 	t->ssl = SSL_new(ctx);
-	BIO *bio = t->ssl ? tls_bio_new(t) : NULL;
-	if (!bio) {
+	if (!t->ssl || !tls_bio_set(t)) {
 		ERR_clear_error();
 		stream_fail(&t->s, -ENOMEM, "no memory for a TLS connection");
-		return t;
 	}
-	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_app_data(t->ssl, t);
 	return t;
 }
 

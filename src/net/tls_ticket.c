@@ -89,7 +89,7 @@ static bool set_mac_key(EVP_MAC_CTX *mac, struct ticket_key *k)
 int tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 	EVP_MAC_CTX *mac, int encrypt)
 {
-	struct tls_stream *t = SSL_get_app_data(ssl);
+	struct tls_stream *t = tls_bio_stream(ssl);
 	struct tls_server *server = t->server;
 	struct ticket_key k;
 	if (!t->chosen)
@@ -107,5 +107,9 @@ int tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
 	}
 	ok = ok && set_mac_key(mac, &k);
 	wipe(&k, sizeof(k));
+	/* Clients use a ticket of TLS 1.3 once (RFC 8446 §C.4): without a new one every second
+	 * connection would shake hands anew. */
+	if (!encrypt && rc == 1 && SSL_version(ssl) == TLS1_3_VERSION)
+		rc = 2;
 	return ok ? rc : -1;
 }

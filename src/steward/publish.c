@@ -1,5 +1,7 @@
 /* See publish.h. One struct entry per name that has work or a check under way: sets come before
- * unsets, so that a name is never without an address in between. */
+ * unsets, so that a name is never without an address in between. Plugins are bounded by dnsop,
+ * checks here: a gate that starts asks for all its names at once, and the resolver of a house is
+ * not there for thousands of questions. */
 #include "steward/publish.h"
 
 #include <errno.h>
@@ -10,6 +12,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "net/loop.h"
@@ -24,30 +27,39 @@
 #define AREA "steward/publish"
 #define CHECK_NEW_MS 60000 /* servers may lag behind what the plugin just did */
 #define CHECK_OLD_MS 10000
+#define CHECKS_MAX 8 /* at once */
 
 struct publisher {
 	struct proof_tools *tools;
-	struct list entries;
+	struct map *entries; /* by name */
+	struct list waiting; /* to be checked */
+	unsigned checks;
 	report_fn report;
 	void *ctx;
 };
 
-struct entry {
-	struct list node;
-	struct publisher *p;
-	char name[254];
-	struct timer timer;
-	unsigned tries;
-	struct dnsop *op;
-	char addr[46]; /* that `op` sets or unsets, or that is checked */
-	bool setting;
-	bool told, checked, healed, changed;
+/* Is it really there? */
+struct check {
 	struct resolvers resolvers;
 	struct locate *locate;
 	struct place place;
-	struct published wish; /* being checked */
-	unsigned check_at;
+	struct published wish;
+	unsigned at; /* of wish.addrs */
 	struct propagation *propagation;
+};
+
+struct entry {
+	struct list node; /* in `waiting`, or unlinked */
+	struct publisher *p;
+	struct timer timer;
+	uint64_t id; /* of the last PUBLISH; 0: it is only looked after */
+	unsigned tries;
+	struct dnsop *op;
+	struct check *check;
+	char addr[46]; /* that `op` sets or unsets */
+	bool setting;
+	bool told, checked, healed, changed;
+	char name[];
 };
 
 static void step(struct timer *t);
@@ -57,27 +69,51 @@ static enum dns_type type_of(const char *addr)
 	return strchr(addr, ':') ? DNS_AAAA : DNS_A;
 }
 
+/* Where there is room for a check, the next that waits looks whether it still needs one. */
+static void admit(struct publisher *p)
+{
+	if (p->checks >= CHECKS_MAX || list_empty(&p->waiting))
+		return;
+	struct entry *next = container_of(p->waiting.next, struct entry, node);
+	list_remove(&next->node);
+	timer_arm(&next->timer, 0);
+}
+
 static void check_stop(struct entry *n)
 {
-	locate_cancel(n->locate);
-	propagation_cancel(n->propagation);
-	n->locate = NULL;
-	n->propagation = NULL;
+	list_remove(&n->node);
+	if (!n->check)
+		return;
+	locate_cancel(n->check->locate);
+	propagation_cancel(n->check->propagation);
+	free(n->check);
+	n->check = NULL;
+	n->p->checks--;
+	admit(n->p);
+}
+
+static void entry_done(void *entry)
+{
+	struct entry *n = entry;
+	check_stop(n);
+	dnsop_cancel(n->op);
+	timer_cancel(&n->timer);
+	free(n);
 }
 
 static void entry_free(struct entry *n)
 {
-	check_stop(n);
-	dnsop_cancel(n->op);
-	timer_cancel(&n->timer);
-	list_remove(&n->node);
-	free(n);
+	map_remove(n->p->entries, n->name);
+	entry_done(n);
 }
 
 static void tell(struct entry *n, enum state_class class, const char *text, int64_t next_at)
 {
-	struct procmsg m = {
-		.type = PROCMSG_STATE, .class = class, .next_at = next_at, .n_names = 1};
+	struct procmsg m = {.type = PROCMSG_STATE,
+		.id = n->id,
+		.class = class,
+		.next_at = next_at,
+		.n_names = 1};
 	str_copy(m.names[0], sizeof(m.names[0]), n->name);
 	snprintf(m.text, sizeof(m.text), "%s", text);
 	n->p->report(n->p->ctx, &m);
@@ -103,7 +139,9 @@ static void on_missing(struct entry *n, const char *text)
 {
 	char words[600];
 	struct err e = {0};
-	const char *addr = n->wish.addrs[n->check_at].addr;
+	char addr[sizeof(n->addr)];
+	memcpy(addr, n->check->wish.addrs[n->check->at].addr, sizeof(addr));
+	check_stop(n);
 	if (n->healed) {
 		snprintf(words, sizeof(words),
 			"the address is set, but not every name server answers "
@@ -126,29 +164,36 @@ static void on_missing(struct entry *n, const char *text)
 static void on_checked(void *ctx, int rc, const char *text)
 {
 	struct entry *n = ctx;
-	n->propagation = NULL;
+	n->check->propagation = NULL;
 	if (rc < 0) {
 		on_missing(n, text);
 		return;
 	}
-	n->check_at++;
+	n->check->at++;
 	check_next(n);
+}
+
+static void check_over(struct entry *n)
+{
+	check_stop(n);
+	n->checked = true;
+	timer_arm(&n->timer, 0);
 }
 
 static void check_next(struct entry *n)
 {
 	const struct conf *conf = n->p->tools->conf;
-	while (n->check_at < n->wish.n_addrs && !n->wish.addrs[n->check_at].wanted)
-		n->check_at++;
-	if (n->check_at == n->wish.n_addrs) {
+	struct check *k = n->check;
+	while (k->at < k->wish.n_addrs && !k->wish.addrs[k->at].wanted)
+		k->at++;
+	if (k->at == k->wish.n_addrs) {
 		log_debug(AREA, "checked", "name", n->name);
-		n->checked = true;
-		timer_arm(&n->timer, 0);
+		check_over(n);
 		return;
 	}
-	const char *addr = n->wish.addrs[n->check_at].addr;
-	n->propagation = propagation_start(n->p->tools->loop,
-		&(struct propagation_opts){.place = &n->place,
+	const char *addr = k->wish.addrs[k->at].addr;
+	k->propagation = propagation_start(n->p->tools->loop,
+		&(struct propagation_opts){.place = &k->place,
 			.type = type_of(addr),
 			.value = addr,
 			.query_port = conf->dns.query_port,
@@ -160,23 +205,30 @@ static void check_next(struct entry *n)
 static void on_located(void *ctx, const struct place *place, const struct err *e)
 {
 	struct entry *n = ctx;
-	n->locate = NULL;
+	n->check->locate = NULL;
 	if (!place) {
-		log_warn(AREA, "cannot check", "name", n->name, "why", e->text);
-		n->checked = true;
-		timer_arm(&n->timer, 0);
+		log_warn_limited(AREA, "cannot check", "name", n->name, "why", e->text);
+		check_over(n);
 		return;
 	}
-	n->place = *place;
+	n->check->place = *place;
 	check_next(n);
 }
 
 static void check(struct entry *n, const struct published *row)
 {
-	n->wish = *row;
-	n->check_at = 0;
-	n->resolvers = n->p->tools->resolvers;
-	n->locate = locate_start(n->p->tools->loop, &n->resolvers, n->name, on_located, n);
+	struct publisher *p = n->p;
+	if (p->checks >= CHECKS_MAX) {
+		list_remove(&n->node);
+		list_push_back(&p->waiting, &n->node);
+		return;
+	}
+	p->checks++;
+	n->check = xcalloc(1, sizeof(*n->check));
+	n->check->wish = *row;
+	n->check->resolvers = p->tools->resolvers;
+	n->check->locate =
+		locate_start(p->tools->loop, &n->check->resolvers, n->name, on_located, n);
 }
 
 /* ---- making it true ---- */
@@ -237,12 +289,11 @@ static void change(struct entry *n, const struct published_addr *a)
 		on_done, n);
 }
 
-static void step(struct timer *t)
+static void step_one(struct entry *n)
 {
-	struct entry *n = container_of(t, struct entry, timer);
 	struct published row = {0};
 	struct err e = {0};
-	if (n->op || n->locate || n->propagation)
+	if (n->op || n->check)
 		return;
 	int rc = published_get(n->p->tools->db, n->name, &row, &e);
 	if (rc < 0 && rc != -ENOENT) {
@@ -263,41 +314,42 @@ static void step(struct timer *t)
 		entry_free(n);
 }
 
-static struct entry *find(struct publisher *p, const char *name)
+static void step(struct timer *t)
 {
-	list_each(at, &p->entries)
-	{
-		struct entry *n = container_of(at, struct entry, node);
-		if (!strcmp(n->name, name))
-			return n;
-	}
-	return NULL;
+	struct entry *n = container_of(t, struct entry, timer);
+	struct publisher *p = n->p;
+	step_one(n);
+	admit(p);
 }
 
 /* Start, or start over: what is under way with the plugin goes on, checks of old wishes end. */
-static void kick(struct publisher *p, const char *name)
+static struct entry *kick(struct publisher *p, const char *name)
 {
-	struct entry *n = find(p, name);
+	struct entry *n = map_get(p->entries, name);
 	if (!n) {
-		n = xcalloc(1, sizeof(*n));
+		size_t len = strlen(name) + 1;
+		n = xcalloc(1, sizeof(*n) + len);
 		n->p = p;
-		str_copy(n->name, sizeof(n->name), name);
+		memcpy(n->name, name, len);
 		timer_init(&n->timer, p->tools->loop, step);
 		list_init(&n->node);
-		list_push_back(&p->entries, &n->node);
+		map_put(p->entries, name, n);
 	}
 	check_stop(n);
 	n->tries = 0;
 	n->told = n->checked = n->healed = n->changed = false;
 	timer_arm(&n->timer, 0);
+	return n;
 }
 
 void publisher_want(struct publisher *p, const struct procmsg *m)
 {
 	struct err e = {0};
-	kick(p, m->names[0]);
+	struct entry *n = kick(p, m->names[0]);
+	if (m->id)
+		n->id = m->id;
 	if (published_want(p->tools->db, m, &e) < 0)
-		fail(find(p, m->names[0]), STATE_FAIL_OURS, e.text);
+		fail(n, STATE_FAIL_OURS, e.text);
 }
 
 void publisher_reload(struct publisher *p)
@@ -324,7 +376,8 @@ struct publisher *publisher_new(struct proof_tools *tools, report_fn report, voi
 	p->tools = tools;
 	p->report = report;
 	p->ctx = ctx;
-	list_init(&p->entries);
+	p->entries = map_new();
+	list_init(&p->waiting);
 	publisher_reload(p);
 	return p;
 }
@@ -333,6 +386,6 @@ void publisher_free(struct publisher *p)
 {
 	if (!p)
 		return;
-	list_each_safe(at, &p->entries) entry_free(container_of(at, struct entry, node));
+	map_free(p->entries, entry_done);
 	free(p);
 }

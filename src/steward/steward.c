@@ -111,7 +111,8 @@ static void tell(
 static void on_publish(struct steward *s, const struct procmsg *m)
 {
 	char text[400];
-	if (names_allowed(s->tools.conf->domain, m->names[0], true)) {
+	/* Only what we set is ever taken out, also under a domain that was ours. */
+	if (!m->n_addrs || names_allowed(s->tools.conf->domain, m->names[0], true)) {
 		publisher_want(s->publisher, m);
 		return;
 	}
@@ -305,6 +306,7 @@ int steward_open(
 		steward_free(s);
 		return rc;
 	}
+	db_shrink(s->tools.db);
 	log_set_sink(on_log, s);
 	removals_add_order(s->tools.removals, 0, NULL);
 	report(s, &(struct procmsg){.type = PROCMSG_STATE, .class = STATE_STARTED});

@@ -12,7 +12,7 @@
 
 #define COLUMNS                                                                                    \
 	"id, names, state, not_before, not_after, serial, issued_at, fails, fail_class,"           \
-	" fail_text, failed_at, next_at, order_id"
+	" fail_text, failed_at, next_at, order_id, file_sha256"
 #define NAMES_TEXT_MAX (PROCMSG_NAMES_MAX * 254 + 1)
 
 static void split_names(struct certs_row *r, char *text)
@@ -43,6 +43,7 @@ static void fill(sqlite3_stmt *st, void *row)
 	r->failed_at = db_int(st, 10);
 	r->next_at = db_int(st, 11);
 	r->order_id = (uint64_t)db_int(st, 12);
+	db_blob(st, 13, r->file_sha256, sizeof(r->file_sha256));
 }
 
 static const struct db_shape CERT = {sizeof(struct certs_row), fill, "certificate"};
@@ -102,11 +103,11 @@ int certs_row_put(struct db *db, const struct certs_row *r, struct err *e)
 	if (rc == 0)
 		rc = db_run(db, e,
 			"INSERT OR REPLACE INTO certs (" COLUMNS
-			") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			"ttiiitiiitiii", r->id, names, (int64_t)r->state, r->not_before,
+			") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"ttiiitiiitiiib", r->id, names, (int64_t)r->state, r->not_before,
 			r->not_after, r->serial, r->issued_at, (int64_t)r->fails,
 			(int64_t)r->fail_class, r->fail_text, r->failed_at, r->next_at,
-			(int64_t)r->order_id);
+			(int64_t)r->order_id, r->file_sha256, sizeof(r->file_sha256));
 	return rc < 0 ? rc : 0;
 }
 

@@ -33,6 +33,8 @@ struct certs_row {
 	int64_t failed_at;                /* when; 0: no failure */
 	int64_t next_at;                  /* next try or renewal; 0: not planned */
 	uint64_t order_id;                /* 0: none */
+	uint8_t file_sha256[32]; /* of the file that names, dates and serial were read from; zeros:
+				    not known */
 };
 
 int certs_row_get(struct db *db, const char *id, struct certs_row *out, struct err *e);

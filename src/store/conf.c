@@ -13,6 +13,8 @@
 #include "store/conf_value.h"
 #include "store/yaml.h"
 
+#define LARGE 65536 /* bytes; the tree of such a file leaves a hole of many times that size */
+
 static void device_done(struct conf_device *d)
 {
 	for (const struct conf_key *k = conf_device_keys; k->path; k++)
@@ -24,6 +26,7 @@ static void conf_free(struct conf *c)
 	for (unsigned i = 0; i < c->n_devices; i++)
 		device_done(&c->devices[i]);
 	free(c->devices);
+	free(c->by_name);
 	for (unsigned i = 0; i < c->dns.n_settings; i++) {
 		free(c->dns.settings[i].key);
 		free(c->dns.settings[i].value);
@@ -69,6 +72,8 @@ int conf_parse(
 	c->refs = 1;
 	conf_read(c, name, root, errors);
 	yaml_tree_free(root);
+	if (n > LARGE)
+		xalloc_trim();
 	if (errors->n) {
 		conf_unref(c);
 		return -EINVAL;
@@ -95,9 +100,17 @@ int conf_load(struct conf **out, const char *path, struct conf_errors *errors)
 
 const struct conf_device *conf_device_find(const struct conf *c, const char *name)
 {
-	for (unsigned i = 0; i < c->n_devices; i++)
-		if (!strcmp(c->devices[i].name, name))
-			return &c->devices[i];
+	unsigned from = 0, to = c->n_devices;
+	while (from < to) {
+		unsigned at = from + (to - from) / 2;
+		int order = strcmp(name, c->by_name[at]->name);
+		if (order == 0)
+			return c->by_name[at];
+		if (order < 0)
+			to = at;
+		else
+			from = at + 1;
+	}
 	return NULL;
 }
 

@@ -18,7 +18,8 @@ struct buf;
 #define CONF_LISTEN_MAX 16
 #define CONF_RESOLVERS_MAX 8
 #define CONF_SETTINGS_MAX 32
-#define CONF_DEVICES_MAX 1000
+#define CONF_DEVICES_MAX 10000
+#define CONF_UPSTREAMS_MAX 8
 #define CONF_EMBED_MAX 32
 #define CONF_TEXT_MAX 1024
 #define CONF_ERRORS_MAX 20
@@ -46,6 +47,7 @@ struct conf_device {
 	char *name;  /* one DNS label, unique, not a reserved one */
 	char *title; /* "" when not given: show the name */
 	char *host;  /* of the upstream: host name or IP literal without brackets */
+	struct conf_list more_hosts; /* other addresses of the same */
 	uint16_t port;
 	bool tls; /* upstream is https://; then either has_pin or ca_file, or both */
 	bool has_pin;
@@ -53,6 +55,8 @@ struct conf_device {
 	char *ca_file;   /* PEM; "" when not given */
 	struct conf_list embed_from;
 	bool is_public; /* no sign-in */
+	bool compress;	/* text on its way to browsers */
+	bool rewrite;	/* redirects and cookies that name the device's own address */
 	unsigned line;  /* in the file, for messages */
 };
 
@@ -73,6 +77,7 @@ struct conf {
 	char *interface; /* for auto; "": any LAN interface */
 	enum conf_certificates certificates;
 	char *state_dir, *run_dir;
+	bool compress; /* text of devices on its way to browsers, where the device allows it too */
 	unsigned workers; /* 0: as many as the processors suggest */
 	struct {
 		char *gate, *steward; /* user name or number; "": keep the uid */
@@ -115,6 +120,7 @@ struct conf {
 	} limits;
 	struct conf_device *devices;
 	unsigned n_devices;
+	const struct conf_device **by_name; /* sorted; for conf_device_find() */
 	/* private to conf.c: */
 	unsigned refs;
 };

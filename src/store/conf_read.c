@@ -240,10 +240,32 @@ static void check_device(struct reader *r, struct conf_device *d)
 			"devices: “%s” has pin or ca with an http upstream; expected "
 			"https, or neither",
 			d->name);
-	for (unsigned i = 0; *d->name && i + 1 < r->c->n_devices; i++)
-		if (!strcmp(r->c->devices[i].name, d->name))
+}
+
+static int compare_devices(const void *a, const void *b)
+{
+	const struct conf_device *x = *(const struct conf_device *const *)a;
+	const struct conf_device *y = *(const struct conf_device *const *)b;
+	int order = strcmp(x->name, y->name);
+	return order ? order : (x->line > y->line) - (x->line < y->line);
+}
+
+/* Sort the devices by name; those that have the same one are then neighbours. */
+static void sort_devices(struct reader *r)
+{
+	struct conf *c = r->c;
+	c->by_name = xcalloc(c->n_devices, sizeof(*c->by_name));
+	for (unsigned i = 0; i < c->n_devices; i++)
+		c->by_name[i] = &c->devices[i];
+	qsort(c->by_name, c->n_devices, sizeof(*c->by_name), compare_devices);
+	for (unsigned i = 1, first = 0; i < c->n_devices; i++) {
+		const struct conf_device *a = c->by_name[first], *d = c->by_name[i];
+		if (!*d->name || strcmp(a->name, d->name) != 0)
+			first = i;
+		else
 			complain(r, d->line, "devices: “%s” is there already, at line %u", d->name,
-				r->c->devices[i].line);
+				a->line);
+	}
 }
 
 static void read_devices(struct reader *r, const struct conf_key *k, const struct yaml *y)
@@ -272,6 +294,7 @@ static void read_devices(struct reader *r, const struct conf_key *k, const struc
 		if (r->errors->n + r->errors->more == before)
 			check_device(r, d);
 	}
+	sort_devices(r);
 }
 
 static void read_value(
@@ -286,7 +309,8 @@ static void read_value(
 		read_settings(r, k, y);
 	} else if (k->type == CONF_DEVICES && y->kind == YAML_LIST) {
 		read_devices(r, k, y);
-	} else if (conf_type_is_list(k->type) && y->kind == YAML_LIST) {
+	} else if ((conf_type_is_list(k->type) || k->type == CONF_UPSTREAM) &&
+		   y->kind == YAML_LIST) {
 		read_list(r, s, k, y);
 	} else if (y->kind != YAML_SCALAR) {
 		complain_value(r, s, k, y, NULL);

@@ -60,9 +60,12 @@ const struct conf_key conf_keys[] = {
 		.help = "Where databases, certificates and keys are kept."},
 	{"run_dir", CONF_PATH, AT(run_dir), LOCALSTATEDIR "/run/lanthorn",
 		.help = "Where the control socket is."},
-	{"workers", CONF_COUNT, AT(workers), "0", .min = 0, .max = 1,
-		.help = "Threads that serve connections; 0: by the number of processors. One for "
-			"now: a request cannot yet cross to a link on another thread."},
+	{"compress", CONF_BOOL, AT(compress), "true",
+		.help = "Text that devices send uncompressed is compressed for browsers. false: for "
+			"no device."},
+	{"workers", CONF_COUNT, AT(workers), "0", .min = 0, .max = 16,
+		.help = "Threads that serve connections; 0: one a processor, but one alone where there "
+			"are no more than two."},
 
 	{"run_as", CONF_SECTION,
 		.help = "Users that the two processes run as: a name or a number, or \"\" to "
@@ -182,9 +185,11 @@ const struct conf_key conf_device_keys[] = {
 		.help = "One DNS label: the device's name under the domain."},
 	{"title", CONF_TEXT, DEV(title), .max = 64, .example = "Storage",
 		.help = "What the launcher shows. Not given: the name."},
-	{"upstream", CONF_UPSTREAM, .example = "https://192.168.1.20:8443",
+	{"upstream", CONF_UPSTREAM, DEV(more_hosts), .max = CONF_UPSTREAMS_MAX - 1,
+		.example = "https://192.168.1.20:8443",
 		.help = "http://HOST[:PORT] or https://HOST[:PORT], without a path. https needs "
-			"pin or ca."},
+			"pin or ca. A list, where the device has several addresses; the first that "
+			"answers is used."},
 	{"pin", CONF_PIN, .example = "sha256//0a3mBjzCBbY1HqL4dXzBZMjmXuVyyXPJxWKxI6HLUQk=",
 		.help = "SHA-256 of the device's public key (SubjectPublicKeyInfo), as "
 			"sha256//BASE64 or in hexadecimal."},
@@ -194,6 +199,11 @@ const struct conf_key conf_device_keys[] = {
 		.help = "Other devices whose pages may embed and call this one."},
 	{"public", CONF_BOOL, DEV(is_public), "false",
 		.help = "true opens the device to everyone on the LAN without signing in."},
+	{"compress", CONF_BOOL, DEV(compress), "true",
+		.help = "Text that the device sends uncompressed is compressed for browsers."},
+	{"rewrite", CONF_BOOL, DEV(rewrite), "true",
+		.help = "Redirects and cookies in which the device calls itself by its own address "
+			"are rewritten to its name."},
 	{0},
 };
 /* clang-format on */

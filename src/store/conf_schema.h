@@ -29,7 +29,7 @@ enum conf_type {
 	CONF_RESOLVERS, /* struct conf_list of IP, IP:port, [IP]:port */
 	CONF_LABELS,    /* struct conf_list of DNS labels */
 	CONF_SETTINGS,  /* of struct conf, dns.settings */
-	CONF_UPSTREAM,  /* of struct conf_device, host, port and tls */
+	CONF_UPSTREAM,  /* of struct conf_device, host, port and tls; a list: also more_hosts */
 	CONF_PIN,       /* of struct conf_device, has_pin and pin */
 	CONF_DEVICES,   /* of struct conf, devices; the keys of an item: conf_device_keys */
 };

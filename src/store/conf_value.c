@@ -386,6 +386,26 @@ static int add_text(struct conf_list *l, const char *text, struct conf_hint *hin
 	return 0;
 }
 
+/* The first is the device's, others are more hosts of the same kind. */
+static int add_upstream(struct conf_device *d, struct conf_list *l, const char *text,
+	struct conf_hint *hint)
+{
+	if (!d->host)
+		return put_upstream(d, text, hint);
+	struct conf_device other = {0};
+	int rc = put_upstream(&other, text, hint);
+	if (rc == 0 && (other.port != d->port || other.tls != d->tls ||
+			       strcmp(other.host, d->host) == 0)) {
+		snprintf(hint->text, sizeof(hint->text),
+			"all of them with the same scheme and port, each once");
+		rc = -EINVAL;
+	}
+	if (rc == 0)
+		rc = add_text(l, other.host, hint);
+	free(other.host);
+	return rc;
+}
+
 static int add_resolver(struct conf_list *l, const char *text, struct conf_hint *hint)
 {
 	char host[254], ip[INET6_ADDRSTRLEN], whole[INET6_ADDRSTRLEN + 10];
@@ -414,6 +434,8 @@ int conf_value_add(const struct conf_key *k, void *base, const char *text, struc
 	*hint->text = 0;
 	if (l->n >= k->max)
 		return -E2BIG;
+	if (k->type == CONF_UPSTREAM)
+		return add_upstream(base, l, text, hint);
 	if (k->type == CONF_LABELS)
 		return name_is_label(text) ? add_text(l, text, hint) : -EINVAL;
 	if (k->type == CONF_RESOLVERS)
@@ -471,7 +493,7 @@ void conf_value_clear(const struct conf_key *k, void *base)
 		free(*string);
 		*string = NULL;
 	}
-	if (conf_type_is_list(k->type))
+	if (conf_type_is_list(k->type) || k->type == CONF_UPSTREAM)
 		conf_list_free((struct conf_list *)((char *)base + k->offset));
 	if (k->type == CONF_ADDRESSES)
 		((struct conf *)base)->addresses_auto = false;

@@ -26,6 +26,9 @@ static const char GATE_1[] =
 static const char GATE_2[] =
 #include "store/schema_gate_2.inc"
 	;
+static const char GATE_3[] =
+#include "store/schema_gate_3.inc"
+	;
 static const char STEWARD_1[] =
 #include "store/schema_steward.inc"
 	;
@@ -34,8 +37,8 @@ static const struct schema {
 	int application_id; /* tells the kinds of files apart */
 	const char *steps[4];
 } SCHEMAS[] = {
-	[DB_GATE] = {0x4c4e4731, {GATE_1, GATE_2}},
-	[DB_STEWARD] = {0x4c4e5331, {STEWARD_1}     },
+	[DB_GATE] = {0x4c4e4731, {GATE_1, GATE_2, GATE_3}},
+	[DB_STEWARD] = {0x4c4e5331, {STEWARD_1}             },
 };
 
 struct statement {
@@ -208,6 +211,9 @@ int db_open(struct db **out, const char *path, enum db_kind kind, struct err *e)
 		return rc;
 	struct db *db = xcalloc(1, sizeof(*db));
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+	/* Pages one by one, not twenty at once that are never given back. Once SQLite runs this says
+	 * that it comes too late, which is as well. */
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 	int sq = sqlite3_open_v2(path, &db->handle, flags, NULL);
 	rc = sq == SQLITE_OK ? prepare(db, &SCHEMAS[kind], e) : fail(db, sq, e);
 	if (rc < 0) {
@@ -219,14 +225,25 @@ int db_open(struct db **out, const char *path, enum db_kind kind, struct err *e)
 	return 0;
 }
 
+static void forget_statements(struct db *db)
+{
+	while (db->n_statements)
+		sqlite3_finalize(db->statements[--db->n_statements].st);
+}
+
+void db_shrink(struct db *db)
+{
+	forget_statements(db);
+	sqlite3_db_release_memory(db->handle);
+}
+
 void db_close(struct db *db)
 {
 	if (!db)
 		return;
 	if (db->depth)
 		exec(db, "ROLLBACK", NULL);
-	for (unsigned i = 0; i < db->n_statements; i++)
-		sqlite3_finalize(db->statements[i].st);
+	forget_statements(db);
 	sqlite3_close(db->handle);
 	free(db);
 }

@@ -28,6 +28,9 @@ enum db_kind { DB_GATE, DB_STEWARD };
 int db_open(struct db **out, const char *path, enum db_kind kind, struct err *e);
 /* NULL is accepted. Rolls back what was not committed. */
 void db_close(struct db *db);
+/* Give back the memory of what was asked so far: after a start, which reads everything once. What is
+ * asked for again is prepared and read again. No query may be open. */
+void db_shrink(struct db *db);
 
 /* Transactions nest: only the outermost writes, and a rollback inside undoes all of it. After a
  * failed call inside: db_rollback. A commit that fails has ended the transaction, undone. */

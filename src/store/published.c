@@ -34,15 +34,6 @@ static int want(struct db *db, const struct procmsg *m, struct err *e)
 	return rc < 0 ? rc : 0;
 }
 
-int published_want(struct db *db, const struct procmsg *m, struct err *e)
-{
-	if (m->n_names != 1 || m->n_addrs > PROCMSG_ADDRS_MAX)
-		return err_set(e, -EINVAL, "one name and at most %d addresses can be published",
-			PROCMSG_ADDRS_MAX);
-	int rc = db_begin(db, e);
-	return rc < 0 ? rc : db_settle(db, want(db, m, e), e);
-}
-
 /* One row of the table, before rows of one name are put together. */
 struct row {
 	char name[254];
@@ -73,22 +64,17 @@ static void fold(struct published *p, const struct row *r)
 		p->addrs[p->n_addrs++] = r->addr;
 }
 
-/* Of `name`, or all with "". */
-static int rows(struct db *db, const char *name, struct db_rows *r, struct err *e)
-{
-	sqlite3_stmt *st;
-	int rc = db_query(db, e, &st,
-		"SELECT name, addr, wanted, state FROM published WHERE ?1 = '' OR name = ?1"
-		" ORDER BY name, wanted DESC, addr",
-		"t", name);
-	return rc < 0 ? rc : db_all(db, st, &ROW, r, e);
-}
+#define SELECT "SELECT name, addr, wanted, state FROM published"
 
 int published_get(struct db *db, const char *name, struct published *out, struct err *e)
 {
 	struct db_rows r = {0};
+	sqlite3_stmt *st;
 	*out = (struct published){0};
-	int rc = rows(db, name, &r, e);
+	int rc = db_query(
+		db, e, &st, SELECT " WHERE name = ? ORDER BY wanted DESC, addr", "t", name);
+	if (rc == 0)
+		rc = db_all(db, st, &ROW, &r, e);
 	for (size_t i = 0; i < r.n; i++)
 		fold(out, (struct row *)r.rows + i);
 	if (rc == 0 && !r.n)
@@ -97,12 +83,42 @@ int published_get(struct db *db, const char *name, struct published *out, struct
 	return rc;
 }
 
+/* Nothing to write? A gate that starts asks for everything anew. */
+static bool is_wanted(struct db *db, const struct procmsg *m)
+{
+	struct published p;
+	unsigned wanted = 0, same = 0;
+	int rc = published_get(db, m->names[0], &p, NULL);
+	if (rc < 0)
+		return rc == -ENOENT && m->n_addrs == 0;
+	for (unsigned i = 0; i < p.n_addrs; i++) {
+		wanted += p.addrs[i].wanted;
+		for (unsigned k = 0; p.addrs[i].wanted && k < m->n_addrs; k++)
+			same += strcmp(p.addrs[i].addr, m->addrs[k]) == 0;
+	}
+	return wanted == m->n_addrs && same == wanted;
+}
+
+int published_want(struct db *db, const struct procmsg *m, struct err *e)
+{
+	if (m->n_names != 1 || m->n_addrs > PROCMSG_ADDRS_MAX)
+		return err_set(e, -EINVAL, "one name and at most %d addresses can be published",
+			PROCMSG_ADDRS_MAX);
+	if (is_wanted(db, m))
+		return 0;
+	int rc = db_begin(db, e);
+	return rc < 0 ? rc : db_settle(db, want(db, m, e), e);
+}
+
 int published_list(struct db *db, struct published **out, size_t *n, struct err *e)
 {
 	struct db_rows r = {0};
 	*out = NULL;
 	*n = 0;
-	int rc = rows(db, "", &r, e);
+	sqlite3_stmt *st;
+	int rc = db_query(db, e, &st, SELECT " ORDER BY name, wanted DESC, addr", "");
+	if (rc == 0)
+		rc = db_all(db, st, &ROW, &r, e);
 	const struct row *row = r.rows;
 	size_t names = 0;
 	for (size_t i = 0; i < r.n; i++)

@@ -66,7 +66,7 @@ bool yaml_is_null(const struct yaml *y)
 static int add_node(struct reader *r, enum yaml_kind kind, yaml_mark_t at, struct yaml **out)
 {
 	if (++r->n_nodes > YAML_NODES_MAX)
-		return refuse(r, -E2BIG, at, "more than 10000 values in one file");
+		return refuse(r, -E2BIG, at, "more than 100000 values in one file");
 	struct frame *top = r->depth ? &r->stack[r->depth - 1] : NULL;
 	struct yaml *y = xcalloc(1, sizeof(*y));
 	y->kind = kind;
@@ -114,6 +114,8 @@ static int push(struct reader *r, enum yaml_kind kind, yaml_mark_t at)
 static int take_key(struct reader *r, const yaml_event_t *ev, const char *text)
 {
 	struct frame *top = &r->stack[r->depth - 1];
+	if (top->node->n_items == YAML_KEYS_MAX)
+		return refuse(r, -E2BIG, ev->start_mark, "more than 1000 keys in one map");
 	const struct yaml *twin = yaml_get(top->node, text);
 	if (twin)
 		return err_set(r->e, -EINVAL, "%s:%zu:%zu: “%.64s” is there already, at line %u",
@@ -233,7 +235,7 @@ int yaml_tree_parse(struct yaml **out, const char *name, const void *p, size_t n
 {
 	*out = NULL;
 	if (n > YAML_FILE_MAX)
-		return err_set(e, -E2BIG, "%s:1:1: larger than 256 KiB", name);
+		return err_set(e, -E2BIG, "%s:1:1: larger than 4 MiB", name);
 	struct reader r = {.name = name, .e = e};
 	yaml_parser_t parser;
 	if (!yaml_parser_initialize(&parser))

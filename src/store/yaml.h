@@ -8,9 +8,10 @@
 
 #include "base/err.h"
 
-#define YAML_FILE_MAX (256 * 1024)
+#define YAML_FILE_MAX (4 * 1024 * 1024)
 #define YAML_DEPTH_MAX 8
-#define YAML_NODES_MAX 10000
+#define YAML_NODES_MAX 100000
+#define YAML_KEYS_MAX 1000 /* in one map: each new one is compared with all before it */
 
 enum yaml_kind { YAML_SCALAR, YAML_MAP, YAML_LIST };
 

@@ -34,6 +34,14 @@ int choose_device_of(char *out, const char *sni)
 	return name_is_label(out) ? 0 : -EINVAL;
 }
 
+/* The version of reversed HTTP; NULL: none is offered. */
+static const char *link_alpn(const struct tls_hello *h)
+{
+	if (choose_alpn_has(h->alpn, h->alpn_len, TLS_ALPN_RHTTP2))
+		return TLS_ALPN_RHTTP2;
+	return choose_alpn_has(h->alpn, h->alpn_len, TLS_ALPN_RHTTP1) ? TLS_ALPN_RHTTP1 : NULL;
+}
+
 static int choose_private(const struct snapshot *s, const struct tls_hello *h,
 	struct tls_choice *out)
 {
@@ -41,12 +49,12 @@ static int choose_private(const struct snapshot *s, const struct tls_hello *h,
 	if (choose_device_of(device, h->sni) < 0)
 		return ALERT_UNRECOGNIZED_NAME;
 	bool enrol = strcmp(h->sni, ENROL_HOST) == 0;
-	bool link = !enrol && choose_alpn_has(h->alpn, h->alpn_len, TLS_ALPN_RHTTP1);
+	const char *link = enrol ? NULL : link_alpn(h);
 	if (!link && !choose_alpn_has(h->alpn, h->alpn_len, "http/1.1"))
 		return ALERT_NO_APPLICATION_PROTOCOL;
 	out->role = enrol ? ROLE_ENROL : link ? ROLE_LINK : ROLE_AGENT;
 	out->cert = enrol ? snapshot_enrol_cert(s) : snapshot_link_cert(s);
-	out->alpn = link ? TLS_ALPN_RHTTP1 : "http/1.1";
+	out->alpn = link ? link : "http/1.1";
 	out->require_client_cert = !enrol;
 	out->ignore_dates = snapshot_dates_unknown(s);
 	return out->cert ? 0 : ALERT_UNRECOGNIZED_NAME;
@@ -83,16 +91,16 @@ int choose(void *ctx, const struct tls_hello *hello, struct tls_choice *out)
 const char *choose_link_fault(
 	const struct snapshot *snap, const struct tls_info *t, int64_t now, char *device)
 {
-	if (!t->has_peer_cert)
+	if (!t->peer)
 		return "no device certificate";
 	if (choose_device_of(device, t->sni) < 0)
 		return "not a device name";
-	const char *owner = snap ? snapshot_device_of_serial(snap, t->peer_serial) : NULL;
+	const char *owner = snap ? snapshot_device_of_serial(snap, t->peer->serial) : NULL;
 	if (!owner)
 		return "the certificate belongs to no live device";
 	if (strcmp(owner, device) != 0)
 		return "the certificate belongs to another device";
-	if (t->peer_not_after <= now && !snapshot_dates_unknown(snap))
+	if (t->peer->not_after <= now && !snapshot_dates_unknown(snap))
 		return "the device certificate has expired";
 	return NULL;
 }

@@ -13,13 +13,17 @@
 #include "gate/ask.h"
 #include "gate/limit.h"
 #include "gate/link.h"
+#include "gate/link_quota.h"
 #include "gate/pages.h"
+#include "gate/snapshot.h"
 #include "net/dial.h"
 #include "net/tls.h"
 #include "worker/choose.h"
 #include "worker/worker_int.h"
 
 #define PEER_CONNS_MIN 16u
+#define ALERT_ACCESS_DENIED 49 /* RFC 8446 §6.2 */
+#define EXPORTER_SIZE 32u
 #define EXPORTER_LABEL "EXPORTER-lanthorn-enrol-1"
 
 struct conn {
@@ -27,12 +31,10 @@ struct conn {
 	struct list node;
 	struct http_conn *http; /* NULL until served, and again when it ended */
 	struct stream *stream;  /* NULL once somebody else owns it */
-	struct http_server_opts opts;
 	struct peer *peer;      /* NULL for the API's door */
 	enum door door;
-	uint8_t exporter[32];
-	bool has_exporter;
-	char host[254]; /* agents: the SNI */
+	bool claims; /* to be a device, and has not proved it yet */
+	uint8_t *exporter; /* of who wants to enrol; NULL: none */
 };
 
 static void peer_leaves(struct worker *w, struct peer *p)
@@ -47,6 +49,7 @@ static void conn_free(struct conn *c)
 {
 	struct worker *w = c->worker;
 	list_remove(&c->node);
+	free_secret(c->exporter, EXPORTER_SIZE);
 	if (!w) {
 		free(c);
 		return;
@@ -80,10 +83,10 @@ static void on_request(void *ctx, struct exchange *x)
 		router_browser(r, x);
 		return;
 	case ROLE_ENROL:
-		ask_exchange(x, ASK_ENROL, c->host, r->desk, c->has_exporter ? c->exporter : NULL);
+		ask_exchange(x, ASK_ENROL, x->conn->tls->sni, r->desk, c->exporter);
 		return;
 	case ROLE_AGENT:
-		ask_exchange(x, ASK_AGENT, c->host, r->desk, NULL);
+		ask_exchange(x, ASK_AGENT, x->conn->tls->sni, r->desk, NULL);
 		return;
 	case ROLE_LINK:
 		break; /* never served: handed over in on_open */
@@ -101,14 +104,68 @@ static void serve(struct conn *c)
 {
 	struct stream *s = c->stream;
 	c->stream = NULL;
-	c->opts = (struct http_server_opts){.limits = &c->worker->limits,
-		.on_request = on_request,
-		.on_closed = on_http_closed,
-		.ctx = c};
-	c->http = http_serve(s, &c->opts);
+	c->http = http_serve(s, &(struct http_server_opts){.limits = &c->worker->limits,
+						.on_request = on_request,
+						.on_closed = on_http_closed,
+						.ctx = c});
 }
 
 /* ---- links ---- */
+
+static struct link_quota *quota_of(const struct conn *c)
+{
+	return link_table_quota(c->worker->router.links);
+}
+
+static uint64_t now_ms(const struct conn *c)
+{
+	return loop_now_ms(c->worker->o.loop);
+}
+
+int conns_choose(void *ctx, const struct tls_hello *hello, struct tls_choice *out)
+{
+	struct conn *c = hello->conn;
+	char device[64];
+	int alert = choose(ctx, hello, out);
+	if (alert || (out->role != ROLE_LINK && out->role != ROLE_AGENT))
+		return alert;
+	if (!c->worker || choose_device_of(device, hello->sni) < 0)
+		return ALERT_ACCESS_DENIED;
+	const char *addr = stream_peer_addr(c->stream);
+	if (!link_quota_admits(quota_of(c), device, addr, now_ms(c)))
+		return ALERT_ACCESS_DENIED;
+	c->claims = true;
+	return 0;
+}
+
+static void claim_failed(struct conn *c, const char *addr)
+{
+	if (!c->claims || !c->worker)
+		return;
+	c->claims = false;
+	if (link_quota_failed(quota_of(c), addr, now_ms(c)))
+		log_warn_limited("worker/conns", "an address claims to be devices again and again,"
+			" refused for a while", "peer", addr, "remedy",
+			"see which machine has this address; if it is an agent's, look in its log");
+}
+
+/* It is the device that it says it is; but may it be here so often? */
+static bool claim_admitted(struct conn *c, const char *device)
+{
+	const char *addr = stream_peer_addr(c->stream);
+	c->claims = false;
+	switch (link_quota_opened(quota_of(c), device, addr, now_ms(c))) {
+	case LINK_QUOTA_FINE:
+		return true;
+	case LINK_QUOTA_SPENT:
+		log_warn_limited("worker/conns", "a device opens link upon link, refused for a while",
+			"device", device, "peer", addr, "remedy", LINK_FLOOD_REMEDY);
+		return true;
+	case LINK_QUOTA_OVER:
+		break;
+	}
+	return false;
+}
 
 static void open_link(struct conn *c, const struct tls_info *t)
 {
@@ -117,13 +174,39 @@ static void open_link(struct conn *c, const struct tls_info *t)
 	struct stream *s = c->stream;
 	if (fault) {
 		log_warn_limited("worker/conns", "link refused", "why", fault, "name", t->sni, "serial",
-			t->peer_serial, "peer", stream_peer_addr(s));
+			t->peer ? t->peer->serial : "", "peer", stream_peer_addr(s));
+		claim_failed(c, stream_peer_addr(s));
+		stream_close(s);
+		return;
+	}
+	if (!claim_admitted(c, device)) {
 		stream_close(s);
 		return;
 	}
 	struct link_table *links = c->worker->router.links;
 	conn_free(c);
 	link_add(links, device, s);
+}
+
+/* Whether the certificate has expired is for the desk, which renews it. */
+static bool agent_admitted(struct conn *c, const struct tls_info *t)
+{
+	const struct snapshot *snap = c->worker->router.snap;
+	const char *owner = snap && t->peer ? snapshot_device_of_serial(snap, t->peer->serial) : NULL;
+	char device[64];
+	if (owner && choose_device_of(device, t->sni) == 0 && strcmp(owner, device) == 0)
+		return claim_admitted(c, device);
+	claim_failed(c, stream_peer_addr(c->stream));
+	return true;
+}
+
+static void keep_exporter(struct conn *c, const struct stream *s)
+{
+	c->exporter = xcalloc(1, EXPORTER_SIZE);
+	if (tls_exporter(s, EXPORTER_LABEL, c->exporter, EXPORTER_SIZE, NULL) == 0)
+		return;
+	free_secret(c->exporter, EXPORTER_SIZE);
+	c->exporter = NULL;
 }
 
 static void on_open(struct stream *s, void *ctx)
@@ -134,15 +217,16 @@ static void on_open(struct stream *s, void *ctx)
 		serve(c);
 		return;
 	}
-	str_copy(c->host, sizeof(c->host), t->sni);
 	if (t->role == ROLE_LINK) {
 		open_link(c, t);
 		return;
 	}
 	if (t->role == ROLE_ENROL)
-		c->has_exporter = tls_exporter(s, EXPORTER_LABEL, c->exporter, sizeof(c->exporter),
-					  NULL) == 0;
-	serve(c);
+		keep_exporter(c, s);
+	if (t->role == ROLE_AGENT && !agent_admitted(c, t))
+		stream_close(s);
+	else
+		serve(c);
 }
 
 static size_t on_data(struct stream *s, const uint8_t *p, size_t n, void *ctx)
@@ -165,6 +249,7 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 	struct conn *c = ctx;
 	log_debug("worker/conns", "closed before it was served", "peer", stream_peer_addr(s), "why",
 		why->text);
+	claim_failed(c, stream_peer_addr(s));
 	conn_free(c);
 }
 

@@ -6,12 +6,14 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/str.h"
 #include "base/xalloc.h"
 #include "gate/events.h"
 #include "gate/link.h"
 #include "gate/session.h"
 #include "gate/snapshot.h"
 #include "gate/upstream.h"
+#include "http/cross.h"
 #include "net/listen.h"
 #include "net/tls.h"
 #include "store/conf.h"
@@ -26,7 +28,7 @@ static void on_sweep(struct timer *t)
 	struct worker *w = container_of(t, struct worker, sweep);
 	session_table_sweep(w->router.sessions, clock_unix());
 	if (w->conns_peak > w->n_conns + CROWD) {
-		xalloc_give_back(); /* what a crowd left */
+		xalloc_trim(); /* what a crowd left */
 		w->conns_peak = w->n_conns;
 	}
 	timer_arm(&w->sweep, SWEEP_MS);
@@ -44,6 +46,21 @@ static struct http_limits limits_of(const struct conf *c)
 	return l;
 }
 
+static void on_link_count(void *ctx, const char *device, const struct link_count *now);
+static void on_link_news(void *ctx, const char *device, enum link_news news, unsigned order);
+static void on_link_full(void *ctx, const char *device, unsigned kinds);
+static void on_upstream_news(void *ctx, const char *device);
+
+static struct link_table *new_links(struct worker *w)
+{
+	return link_table_new(&(struct link_table_opts){.loop = w->o.loop,
+		.quota = w->o.quota,
+		.on_count = on_link_count,
+		.on_news = on_link_news,
+		.on_full = on_link_full,
+		.ctx = w});
+}
+
 struct worker *worker_new(const struct worker_opts *o)
 {
 	struct worker *w = xcalloc(1, sizeof(*w));
@@ -51,24 +68,47 @@ struct worker *worker_new(const struct worker_opts *o)
 	w->o.tls = tls_server_ref(o->tls);
 	w->o.conf = conf_ref(o->conf);
 	w->limits = limits_of(o->conf);
-	w->conns_max = o->conf->limits.connections;
+	w->conns_max = o->conf->limits.connections / (o->share ? o->share : 1);
 	list_init(&w->conns);
 	w->peers = map_new();
 	struct upstream_opts u = {.loop = o->loop,
 		.connect_ms = o->conf->limits.upstream_connect_ms,
-		.idle_ms = o->conf->limits.upstream_idle_ms};
+		.idle_ms = o->conf->limits.upstream_idle_ms,
+		.asks = o->asks,
+		.on_health = o->on_health,
+		.ctx = o->ctx,
+		.on_news = on_upstream_news,
+		.news_ctx = w};
 	w->router = (struct router){.snap = snapshot_slot_get(o->slot),
 		.sessions = session_table_new(),
 		.events = event_table_new(o->loop),
-		.links = link_table_new(o->loop, o->on_links, o->ctx),
+		.links = new_links(w),
 		.upstreams = upstream_table_new(&u),
 		.idle_ms = o->conf->limits.idle_timeout_ms,
 		.tunnel_idle_ms = o->conf->limits.websocket_idle_ms,
 		.on_touched = o->on_touched,
 		.ctx = o->ctx};
+	w->cross = cross_new(o->loop, &(struct cross_host){.on_call = link_on_call,
+					      .on_expire = link_on_expire,
+					      .on_gone = link_on_gone,
+					      .ctx = w->router.links});
+	link_table_set_cross(w->router.links, w->cross);
 	timer_init(&w->sweep, o->loop, on_sweep);
 	timer_arm(&w->sweep, SWEEP_MS);
 	return w;
+}
+
+struct cross *worker_cross(struct worker *w)
+{
+	return w->cross;
+}
+
+void worker_set_peers(struct worker *w, struct worker *const *all, unsigned n)
+{
+	for (unsigned i = 0; i < n && w->n_others < WORKER_PEERS_MAX; i++) {
+		if (all[i] != w)
+			w->others[w->n_others++] = all[i];
+	}
 }
 
 void worker_set_desk(struct worker *w, const struct ask_desk *desk)
@@ -132,11 +172,9 @@ static void close_doors(struct worker *w)
 	w->n_doors = 0;
 }
 
-void worker_drain(struct worker *w, uint64_t ms, void (*done)(void *ctx), void *ctx)
+static void drain(struct worker *w, uint64_t ms)
 {
 	close_doors(w);
-	w->drained = done;
-	w->drained_ctx = ctx;
 	timer_init(&w->drain, w->o.loop, on_drain_deadline);
 	timer_arm(&w->drain, w->n_conns ? ms + 500 : 0);
 	event_end_all(w->router.events);
@@ -166,10 +204,15 @@ void worker_free(struct worker *w)
 
 struct post {
 	struct job job;
-	struct worker *worker;
+	struct worker *worker, *from;
 	struct snapshot *snap;
 	struct event_news *news;
 	struct session_row row;
+	enum link_news links;
+	unsigned kinds, order;
+	uint64_t ms;
+	void (*done)(void *ctx);
+	void *ctx;
 	char device[64];
 };
 
@@ -267,6 +310,89 @@ static void run_device_cut(struct job *job)
 void worker_post_device_cut(struct worker *w, const char *device)
 {
 	struct post *p = post_new(w, run_device_cut, free_post);
-	strncpy(p->device, device, sizeof(p->device) - 1);
+	str_copy(p->device, sizeof(p->device), device);
 	post_send(p);
+}
+
+static void run_drain(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	p->worker->drained = p->done;
+	p->worker->drained_ctx = p->ctx;
+	drain(p->worker, p->ms);
+	free_post(job);
+}
+
+void worker_post_drain(struct worker *w, uint64_t ms, void (*done)(void *ctx), void *ctx)
+{
+	struct post *p = post_new(w, run_drain, free_post);
+	p->ms = ms;
+	p->done = done;
+	p->ctx = ctx;
+	post_send(p);
+}
+
+/* ---- from worker to worker ---- */
+
+static void run_link_news(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	link_heard(p->worker->router.links, p->device, p->from->cross, p->links,
+		p->order);
+	free_post(job);
+}
+
+static void on_link_news(void *ctx, const char *device, enum link_news news, unsigned order)
+{
+	struct worker *w = ctx;
+	for (unsigned i = 0; i < w->n_others; i++) {
+		struct post *p = post_new(w->others[i], run_link_news, free_post);
+		p->from = w;
+		p->links = news;
+		p->order = order;
+		str_copy(p->device, sizeof(p->device), device);
+		post_send(p);
+	}
+}
+
+static void run_link_full(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	link_heard_full(p->worker->router.links, p->device, p->from->cross, p->kinds);
+	free_post(job);
+}
+
+static void on_link_full(void *ctx, const char *device, unsigned kinds)
+{
+	struct worker *w = ctx;
+	for (unsigned i = 0; i < w->n_others; i++) {
+		struct post *p = post_new(w->others[i], run_link_full, free_post);
+		p->from = w;
+		p->kinds = kinds;
+		str_copy(p->device, sizeof(p->device), device);
+		post_send(p);
+	}
+}
+
+static void run_upstream_news(struct job *job)
+{
+	struct post *p = container_of(job, struct post, job);
+	upstream_heard(p->worker->router.upstreams, p->device);
+	free_post(job);
+}
+
+static void on_upstream_news(void *ctx, const char *device)
+{
+	struct worker *w = ctx;
+	for (unsigned i = 0; i < w->n_others; i++) {
+		struct post *p = post_new(w->others[i], run_upstream_news, free_post);
+		str_copy(p->device, sizeof(p->device), device);
+		post_send(p);
+	}
+}
+
+static void on_link_count(void *ctx, const char *device, const struct link_count *now)
+{
+	struct worker *w = ctx;
+	w->o.on_links(w->o.links_ctx, device, now);
 }

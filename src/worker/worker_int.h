@@ -10,6 +10,7 @@
 #include "worker/worker.h"
 
 #define WORKER_LISTENERS_MAX 64
+#define WORKER_PEERS_MAX 15
 
 enum door { DOOR_TLS, DOOR_PLAIN, DOOR_API };
 
@@ -22,6 +23,9 @@ struct door_ctx {
 struct worker {
 	struct worker_opts o;
 	struct router router;
+	struct cross *cross;
+	struct worker *others[WORKER_PEERS_MAX];
+	unsigned n_others;
 	struct http_limits limits;
 	struct door_ctx doors[WORKER_LISTENERS_MAX];
 	unsigned n_doors;

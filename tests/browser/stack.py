@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A whole LAN for the browser tests: two linked devices with certificates of their own, and one
 without an agent, the screen, which the lamp's page may embed. With the argument "hostile" a guest
-is linked as well, whose page attacks the others, and there is a port for plain HTTP.
+is linked as well, whose page attacks the others, and there is a port for plain HTTP. With "wildcard"
+all have one certificate, and browsers come through a relay whose connections can be cut.
 
 Prints one JSON line when all is up; then each line on stdin is a JSON list, a call of lanthornctl or
 a verb of this script, each answered by one JSON line; the end of stdin ends everything. Exit 1 when
@@ -18,6 +19,7 @@ from web import shown_names  # noqa: E402
 
 sys.path.insert(0, str(lib.TOP / "tests/fakes"))
 from faultproxy import FaultProxy  # noqa: E402
+from relay import Relay  # noqa: E402
 
 
 class Stack(lib.Stack):
@@ -29,6 +31,7 @@ class Stack(lib.Stack):
         self.door = FaultProxy(self.lab.acme_port, pebble / "cert.pem", pebble / "key.pem",
                                self.lab.acme_ca)
         self.lab.settings["acme_directory"] = f"https://localhost:{self.door.port}/dir"
+        self.relay = Relay(self.port) if "wildcard" in sys.argv[1:] else None
 
 
 def bring_up(stack):
@@ -39,6 +42,8 @@ def bring_up(stack):
     upstream: http://127.0.0.1:{port}
     embed_from: [lamp]
 """
+    if stack.relay:
+        stack.config += f"certificates: wildcard\npublic_port: {stack.relay.port}\n"
     if "hostile" in sys.argv[1:]:
         stack.http_port = lib.free_port()
     stack.start_gateway()
@@ -51,9 +56,11 @@ def bring_up(stack):
         names.append("guest")
     for name in names:
         host = stack.host(name)
+        want = [host] if not stack.relay else ["*." + stack.domain, stack.domain]
         lib.wait_for(f"the certificate of {host}",
-                     lambda host=host: shown_names(stack.port, host, stack.lab.ca) == [host], 60)
-    return {"port": stack.port, "http_port": stack.http_port, "domain": stack.domain,
+                     lambda host=host, want=want: shown_names(stack.port, host, stack.lab.ca) == want,
+                     60)
+    return {"port": stack.relay.port if stack.relay else stack.port, "http_port": stack.http_port, "domain": stack.domain,
             "ca": stack.lab.ca, "folder": str(stack.folder), "services": stack.devices,
             "setup": stack.setup_link()}
 
@@ -97,15 +104,23 @@ def authority(stack, mode):
     stack.door.misbehave(mode)
 
 
-VERBS = {"stop-agent": stop_agent, "start-agent": start_agent, "replace": replace, "enrol": enrol,
+def connections(stack):
+    """Numbers of the browsers' connections that are open."""
+    return stack.relay.open()
+
+
+def cut(stack, number):
+    stack.relay.cut(number)
+
+
+VERBS = {"connections": connections, "cut": cut, "stop-agent": stop_agent, "start-agent": start_agent, "replace": replace, "enrol": enrol,
          "stop-gateway": stop_gateway, "start-gateway": start_gateway, "authority": authority}
 
 
 def obey(stack, words):
     """The answer to a line: of a verb of ours, or of lanthornctl."""
     if words[0] in VERBS:
-        VERBS[words[0]](stack, *words[1:])
-        return {}
+        return VERBS[words[0]](stack, *words[1:]) or {}
     done = stack.ctl_run(*words)
     return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 

@@ -90,6 +90,7 @@ const devices = [
 		await tile(phone, 'Radio').waitFor();
 		await mark(phone);
 		await page.goto(stack.base + '/devices/radio');
+		await says(page, /^from 127\.0\.0\.1, \d+ links? over HTTP\/(2|1\.1)$/);
 		await page.getByLabel('Called').fill('Kitchen radio');
 		await press(page, 'Rename');
 		await shows(page, 'Kitchen radio');

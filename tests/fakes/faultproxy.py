@@ -2,7 +2,8 @@
 
 It forwards to the real CA over TLS, Host field and all, so that the URLs the CA makes lead through
 here. `mode` decides what each request meets; `where` names the part of the path it applies to.
-`orders` does the same for new orders alone, by the first label of the name that is ordered.
+`orders` does the same for new orders alone, by the first label of the name that is ordered; `hits`
+leaves those out, as they may be tried again at any time.
 """
 import base64
 import http.client
@@ -34,12 +35,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
         mode = proxy.mode if proxy.where in self.path else "pass"
+        proxy.hits += mode != "pass"
         if self.path == "/order-plz":
             label = self.ordered_label(body)
             mode = proxy.orders.get(label, mode)
             proxy.counts[label] = proxy.counts.get(label, 0) + 1
-        if mode != "pass":
-            proxy.hits += 1
         getattr(self, "on_" + mode)(body)
 
     do_GET = do_HEAD = do_POST = do_any

@@ -225,7 +225,7 @@ def status_devices_and_certs_tell_everything(stack):
         check(row["not_after"] > 1.7e9, f"no expiry: {row}")
     rows = {d["name"]: d for d in both(stack, "devices", words=["tv", "box"])["devices"]}
     check({"tv", "box"} <= set(rows) and rows["tv"]["links"] > 0, rows)
-    both(stack, "devices", "list", words=["tv"])
+    both(stack, "devices", "list", words=["tv", f"of HTTP/{'2' if rows['tv']['protocol'] == 'h2' else '1.1'}"])
 
 
 def users_come_and_go(stack):

@@ -11,6 +11,7 @@ from web import Browser
 MOST = 128         # limits.connections
 SHARE = MOST // 8  # of one address
 STATE = {}
+lib.WORKERS = "1"  # each has a part of both, and not less than some for one address
 
 
 def make():

@@ -39,8 +39,10 @@ class TwoServers:
         self.done = threading.Event()
         self.stop_lab_server()
         self.write(delegated)
-        self.servers = [self.start("primary"), self.start("secondary")]
-        for addr in ("127.0.0.1", "127.0.0.2"):
+        self.servers = []
+        # One after the other: a secondary that finds no primary asks again only much later.
+        for name, addr in (("primary", "127.0.0.1"), ("secondary", "127.0.0.2")):
+            self.servers.append(self.start(name))
             wait_for(f"the name server on {addr}",
                      lambda addr=addr: self.dig(addr, stack.domain, "SOA"))
         self.thread = threading.Thread(target=self.tell, daemon=True)

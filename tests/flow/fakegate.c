@@ -1,6 +1,6 @@
 /* See fakegate.h. Threads and blocking calls: this is a test's tool, not a model of the gateway.
  *
- *   fakegate --dir D [--listen IPv4] [--port N] [--mode M] [--life S] [--offset S] [--tls12]
+ *   fakegate --dir D [--listen IPv4] [--port N] [--mode M] [--life S] [--offset S] [--tls12] [--h2]
  *
  * Says `token …`, `port N`, `tap N`, then one line an event. Every connection to the tap is led
  * over the newest idle link. stdin: `offset S`, `life S`, `mode M`; its end ends the program. */
@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -64,10 +66,12 @@ void die(const char *what)
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in,
 	unsigned in_n, void *arg)
 {
-	static const unsigned char ours[] = "\x04" GATE_LINK_ALPN "\x08http/1.1";
+	static const unsigned char h1[] = "\x04" GATE_LINK_ALPN "\x08http/1.1";
+	static const unsigned char h2[] = "\x04" GATE_LINK_ALPN_H2 "\x08http/1.1";
+	const struct gate *g = arg;
 	(void)ssl;
-	(void)arg;
-	return SSL_select_next_proto((unsigned char **)out, n, ours, sizeof(ours) - 1, in, in_n) ==
+	return SSL_select_next_proto((unsigned char **)out, n, g->h2 ? h2 : h1, sizeof(h1) - 1, in,
+		       in_n) ==
 			       OPENSSL_NPN_NEGOTIATED
 		       ? SSL_TLSEXT_ERR_OK
 		       : SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -138,11 +142,11 @@ static void close_ssl(SSL *ssl)
 	close(fd);
 }
 
-static bool is_alive(SSL *ssl)
+/* Over HTTP/2 the agent speaks first, over HTTP/1.1 only to say goodbye. */
+static bool is_alive(SSL *ssl, bool h2)
 {
-	char c;
-	ssize_t n = recv(SSL_get_fd(ssl), &c, 1, MSG_PEEK | MSG_DONTWAIT);
-	return n < 0 && errno == EAGAIN;
+	struct pollfd p = {.fd = SSL_get_fd(ssl), .events = POLLRDHUP | (h2 ? 0 : POLLIN)};
+	return poll(&p, 1, 0) == 0;
 }
 
 static void serve_tls(struct world *w, SSL *ssl)
@@ -262,7 +266,7 @@ static void *on_tap(void *arg)
 	struct job j = *(struct job *)arg;
 	free(arg);
 	SSL *ssl;
-	while ((ssl = pool_get(&j.w->pool)) && !is_alive(ssl))
+	while ((ssl = pool_get(&j.w->pool)) && !is_alive(ssl, j.w->gate.h2))
 		close_ssl(ssl);
 	if (ssl) {
 		splice_tap(j.fd, ssl);
@@ -308,6 +312,7 @@ static int listen_on(const char *addr, uint16_t *port)
 	if (inet_pton(AF_INET, addr, &a.sin_addr) != 1)
 		die(addr);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* inherited */
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 64) < 0 ||
 		getsockname(fd, (struct sockaddr *)&a, &n) < 0)
 		die("listen");
@@ -325,6 +330,7 @@ static void parse_args(struct world *w, int argc, char **argv)
 		{"life",   required_argument, NULL, 'l'},
 		{"offset", required_argument, NULL, 'o'},
 		{"tls12",  no_argument,       NULL, '2'},
+		{"h2",     no_argument,       NULL, 'H'},
 		{NULL,     0,                 NULL, 0  },
 	};
 	struct gate *g = &w->gate;
@@ -343,6 +349,8 @@ static void parse_args(struct world *w, int argc, char **argv)
 			g->offset = atoll(optarg);
 		else if (opt == '2')
 			g->tls_max = TLS1_2_VERSION;
+		else if (opt == 'H')
+			g->h2 = true;
 		else
 			die("unknown option");
 	}
@@ -375,7 +383,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	parse_args(&w, argc, argv);
 	gate_make(&w.gate);
-	SSL_CTX_set_alpn_select_cb(w.gate.ctx, on_alpn, NULL);
+	SSL_CTX_set_alpn_select_cb(w.gate.ctx, on_alpn, &w.gate);
 	SSL_CTX_set_tlsext_servername_callback(w.gate.ctx, on_sni);
 	pthread_mutex_init(&w.pool.lock, NULL);
 	pthread_cond_init(&w.pool.more, NULL);

@@ -11,12 +11,14 @@
 
 #define GATE_SUFFIX ".link.lanthorn.internal"
 #define GATE_LINK_ALPN "\xc6\x96\xc9\xa5"
+#define GATE_LINK_ALPN_H2 "\xd5\x87\xc9\xa5"
 
 struct gate {
 	const char *dir;  /* CA and secret are kept here */
 	const char *mode; /* normal, foreign, foreign-chain, wrong-name, device-cert, no-purpose,
 			   * cut, gone, closing */
 	int tls_max;      /* 0: the newest */
+	bool h2;          /* links over HTTP/2, which is spoken by who comes to the tap */
 	int64_t offset;   /* of the gateway's clock from the machine's, seconds */
 	int64_t life;     /* of the certificates it issues, seconds */
 	uint16_t port;

@@ -33,7 +33,9 @@ STATE = {}
 class Bench(lib.Stack):
     def __init__(self):
         super().__init__(config=f"limits:\n  idle_timeout: {IDLE_S}s\n"
-                                f"  head_timeout: {HEAD_S}s\n")
+                                f"  head_timeout: {HEAD_S}s\n"
+                                # An eighth is one address's share, on each loop.
+                                f"  connections: {SLOW_CLIENTS * 8 * int(lib.WORKERS)}\n")
         state = self.folder / "state"
         state.mkdir(mode=0o700)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", state],

@@ -39,6 +39,7 @@ class H2:
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.kept, self.next_id = b"", 1
         self.streams, self.goaway, self.settings = {}, None, {}
+        self.stingy = False  # no credit for what comes
         self.credit, self.initial = {0: 65535}, 65535  # what the other side takes from us
         if preface:
             self.send(PREFACE + frame(SETTINGS, payload=settings))
@@ -120,7 +121,7 @@ class H2:
             st.heads.append(head)
         elif st and kind == DATA:
             st.body += payload
-            if payload:
+            if payload and not self.stingy:
                 credit = struct.pack(">I", len(payload))
                 self.reply(frame(WINDOW, 0, 0, credit) + frame(WINDOW, 0, number, credit))
         elif st and kind == RST:
@@ -128,7 +129,7 @@ class H2:
         if st and (kind == RST or flags & END_STREAM and kind in (HEADERS, DATA)):
             st.ended = True
 
-    def pour(self, number, body):
+    def pour(self, number, body, end=True):
         """DATA to its end, within the windows that the other side gives."""
         self.until(lambda: self.settings)
         for at in range(0, len(body), 16384):
@@ -137,7 +138,7 @@ class H2:
             self.until(lambda: min(self.credit[0], self.credit[number]) >= len(part))
             self.credit[0] -= len(part)
             self.credit[number] -= len(part)
-            last = at + 16384 >= len(body)
+            last = end and at + 16384 >= len(body)
             self.send(frame(DATA, END_STREAM if last else 0, number, part))
 
     def until(self, claim, seconds=20):

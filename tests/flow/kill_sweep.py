@@ -200,7 +200,8 @@ class Sweep:
 
     def kill(self, home, job):
         op, victim, point = job
-        if time.monotonic() > self.deadline and (op, victim, point) not in self.owed:
+        # A point that is not met is made up for by another.
+        if time.monotonic() > self.deadline and job not in self.owed and self.killed.get(op):
             return
         hit = self.guard(home, (op, victim), point, kill_round, op, victim, point)
         count = self.missed if hit is False else self.killed

@@ -221,7 +221,9 @@ class Home(lib.Stack):
         self.config = f"log:\n  level: info\n{more}"
         path = self.folder / "gateway.yaml"
         path.write_text(self.config_text().replace("log:\n  level: debug\n", "", 1))
-        (self.folder / "lanthornd.log").unlink(missing_ok=True)
+        log = self.folder / "lanthornd.log"
+        if log.exists():
+            log.replace(self.folder / "lanthornd-before.log")
         self.gateway = lib.Process("lanthornd", [
             lib.BUILD / "lanthornd", "--config", path, "--libexec", lib.BUILD], self.folder, env)
         wait_for("the control socket", self.gateway_answers, 20, 0.02)
@@ -260,8 +262,11 @@ class Home(lib.Stack):
                             symlinks=True)
 
     def control_thread(self):
-        """The gate's youngest thread is the one that writes."""
-        return max(int(p.name) for p in pathlib.Path(f"/proc/{self.gate_pid()}/task").iterdir())
+        """The gate's thread that writes."""
+        for task in pathlib.Path(f"/proc/{self.gate_pid()}/task").iterdir():
+            if (task / "comm").read_text().strip() == "gate-control":
+                return int(task.name)
+        raise lib.Fatal("no control thread")
 
     def kill_all(self):
         """As when the power goes: every process of the gateway at once."""
@@ -335,6 +340,20 @@ def let_time_pass(stack):
             for row in rows:
                 db.execute(row)
         db.close()
+
+
+def descendants(pid):
+    """(pid, name) of those below it, without a look at all processes, which takes longer than some
+    live. One may be left out while another ends."""
+    found = []
+    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            for child in path.read_text().split():
+                name = pathlib.Path(f"/proc/{child}/comm").read_text().rstrip("\n")
+                found += [(int(child), name), *descendants(child)]
+        except OSError:
+            continue
+    return found
 
 
 def processes(ancestor, name):

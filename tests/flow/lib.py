@@ -3,12 +3,15 @@
 Every process is started here and ended by its own pid; nothing outlives a flow. A flow is a list of
 functions that take the Stack and raise on failure; their names are the promises that TAP shows.
 """
+import fcntl
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,8 +21,14 @@ import traceback
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build/asan")).resolve()
 DEMO = pathlib.Path(os.environ.get("DEMO", TOP / "build/demo")).resolve()
+# Threads that serve, where a flow does not say: two, so that links are often on the other loop.
+WORKERS = os.environ.get("WORKERS", "2")
 SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
 SLOW = 3 if "tsan" in BUILD.name else 1
+SANITIZED = b"__asan_init" in (BUILD / "lanthornd").read_bytes() if BUILD.is_dir() else False
+# Lines that every gateway's and agent's settings get, so that a flow can be run again in another mode.
+GATEWAY_MORE = os.environ.get("GATEWAY_MORE", "")
+AGENT_MORE = os.environ.get("AGENT_MORE", "")
 
 
 class Failure(Exception):
@@ -59,18 +68,33 @@ def wait_for(what, fn, seconds=20.0, pause=0.05):
     raise Failure(f"{what}: not within {seconds * SLOW:g} s (last: {last!r})")
 
 
+class Ports:
+    """Each is a byte of one file, which is locked by the flow that took it for as long as it runs:
+    between two starts of a gateway nobody listens on its port, and another flow might take it."""
+    file, taken = None, set()
+
+    @classmethod
+    def take(cls, port):
+        if not cls.file:
+            path = pathlib.Path(tempfile.gettempdir()) / f"lanthorn-ports.{os.getuid()}"
+            cls.file = open(path, "ab")
+        fcntl.lockf(cls.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind(("127.0.0.1", port))
+        cls.taken.add(port)
+
+
 def free_port():
-    """A port below the range that the kernel hands out, listened on by nobody now."""
-    import random
-    import socket
+    """A port of this flow's own, below the range that the kernel hands out."""
     for _ in range(100):
         port = random.randrange(20000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
+        try:
+            if port not in Ports.taken:
+                Ports.take(port)
                 return port
-            except OSError:
-                continue
+        except OSError:
+            continue
     raise Failure("no free port")
 
 
@@ -114,7 +138,8 @@ class Lab:
 
     def __init__(self, folder, **settings):
         self.folder = folder
-        env = {**os.environ, **{f"LAB_{k.upper()}": str(v) for k, v in settings.items()}}
+        ports = {f"{name}_fixed_port": free_port() for name in ("dns", "acme", "mgmt")}
+        env = {**os.environ, **{f"LAB_{k.upper()}": str(v) for k, v in {**ports, **settings}.items()}}
         subprocess.run([TOP / "packaging/demo/lab.sh", "start", folder], env=env, check=True,
                        timeout=60)
         pairs = re.findall(r"^LAB_(\w+)='(.*)'$", (folder / "env").read_text(), re.M)
@@ -190,6 +215,7 @@ run_dir: {self.folder}/run
 run_as:
   gate: ""
   steward: ""
+workers: {WORKERS}
 log:
   level: debug
 acme:
@@ -208,6 +234,7 @@ dns:
   query_port: {lab.dns_port}
 {more.get("dns", "")}
 {self.config}
+{GATEWAY_MORE}
 """
 
     def start_gateway(self):
@@ -289,7 +316,7 @@ dns:
         path = self.folder / f"{name}.conf"
         (self.folder / f"agent-{name}").mkdir(mode=0o700, exist_ok=True)
         path.write_text(f"service 127.0.0.1:{self.devices[name]}\n"
-                        f"state {self.folder}/agent-{name}\nlevel debug\n")
+                        f"state {self.folder}/agent-{name}\nlevel debug\n{AGENT_MORE}\n")
         return path
 
     def enrol(self, name, token=None):

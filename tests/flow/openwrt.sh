@@ -47,11 +47,11 @@ described() {
 	version=$(sed -n 's/^AC_INIT(\[lanthorn\], \[\(.*\)\])/\1/p' "$top/configure.ac")
 	package show-source | grep -q "^lanthorn $version lanthorn-$version.tar.xz MIT .*--libexecdir" ||
 		return 1
-	for word in +lanthorn-dns +uacme +libuv +libopenssl +libnghttp2 +libyaml +libsqlite3 +jansson +libcurl +libqrencode \
+	for word in +lanthorn-dns +uacme +libuv +libopenssl +libnghttp2 +zlib +libyaml +libsqlite3 +jansson +libcurl +libqrencode \
 		lanthorn-acme:lanthorn-acme; do
 		package show-lanthorn | grep -qF -e "$word" || { echo "no $word" && return 1; }
 	done
-	package show-lanthorn-agent | grep -q '|+libopenssl|lanthorn-agent:lanthorn-agent|' &&
+	package show-lanthorn-agent | grep -q '|+libopenssl +libnghttp2|lanthorn-agent:lanthorn-agent|' &&
 		package show-scripts | grep -v -e --- | busybox ash -n || return 1
 	# What an upgrade of a package keeps is what sysupgrade keeps, and the state is in it.
 	for file in /etc/config/lanthorn /etc/lanthorn/ /etc/config/lanthorn-agent /etc/lanthorn-agent/; do
@@ -283,6 +283,7 @@ agent_starts_as_its_user() {
 			option enabled '1'
 			option service '127.0.0.1:8080'
 			option state '$root/agent-state'
+			option link 'h1'
 			option spares '1'
 			option connections '4'
 			option log 'json'
@@ -294,7 +295,7 @@ agent_starts_as_its_user() {
 		grep -q "chown lanthorn-agent:lanthorn-agent $root/agent-state" "$folder/log" || return 1
 	same "$(grep -c '^#[a-z]' "$top/conf/agent.conf")" "$(grep -vc '^#' "$root/var/etc/lanthorn-agent.conf")" ||
 		return 1
-	for key in service state spares connections log level; do
+	for key in service state link spares connections log level; do
 		grep -q "^#$key " "$top/conf/agent.conf" || { echo "$key is no key" && return 1; }
 		grep -q "^$key " "$root/var/etc/lanthorn-agent.conf" || { echo "no $key" && return 1; }
 	done

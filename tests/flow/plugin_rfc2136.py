@@ -16,6 +16,8 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
+from lib import free_port
+
 PROGRAM = os.path.join(os.environ.get("BUILD", "."), "lanthorn-dns")
 SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 OTHER = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
@@ -55,22 +57,6 @@ def check(ok, name, why=""):
         failed += 1
         for line in str(why).splitlines():
             print("#", line, flush=True)
-
-
-def free_port():
-    """A port that is free for UDP and TCP."""
-    for _ in range(50):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(
-            socket.AF_INET, socket.SOCK_DGRAM
-        ) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    sys.exit("no free port")
 
 
 def lookup(port, name, rdtype):

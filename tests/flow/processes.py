@@ -221,6 +221,26 @@ def a_killed_gate_returns_with_its_certificates_and_links(stack):
     equal(browser.open(browser.origin(host) + "/").status, 200, "oven")
 
 
+def a_process_that_cannot_be_started_is_tried_again(stack):
+    old, parent = stack.gate_pid(), stack.gateway.pid
+    stack.expect_crashes.add(("gate", "signal=9"))
+    strace = subprocess.Popen(["strace", "-q", "-o", "/dev/null", "-e", "trace=clone,clone3,fork,vfork", "-e",
+                               "inject=clone,clone3,fork,vfork:error=EAGAIN:when=1", "-p", str(parent)],
+                              stdin=subprocess.DEVNULL)
+    try:
+        wait_for("strace", lambda: "TracerPid:\t0" not in pathlib.Path(
+            f"/proc/{parent}/status").read_text(), 10)
+        os.kill(old, signal.SIGKILL)
+        wait_for("the refusal", lambda: "cannot start, will try again process=gate" in
+                 stack.gateway.text(), 40)
+        # Still under strace, whose leaving would wake it.
+        wait_for("a new gate", lambda: stack.gate_pid() not in (None, old), 40)
+    finally:
+        strace.send_signal(signal.SIGINT)
+        strace.wait(10)
+    wait_for("service", lambda: get(stack).status == 200, 20)
+
+
 def second(stack, text):
     path = stack.folder / "second.yaml"
     path.write_text(text)
@@ -258,6 +278,36 @@ def processes_naming(text):
 
 def sockets_below(folder):
     return [str(path) for path in folder.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)]
+
+
+def refuses(stack):
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(("127.0.0.1", stack.port))
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
+def a_stop_refuses_who_comes_and_finishes_what_is_under_way(stack):
+    host, browser = stack.host("tv"), STATE["browser"]
+    line = tls_connect(stack.port, host, stack.lab.ca)
+    line.settimeout(10 * lib.SLOW)
+    line.sendall((f"POST /headers HTTP/1.1\r\nHost: {host}:{stack.port}\r\n"
+                  f"Cookie: {browser.cookie_header(host)}\r\nOrigin: {browser.origin(host)}\r\n"
+                  "Content-Length: 4\r\n\r\nab").encode())
+    time.sleep(0.2)  # until it is on its way
+    gate = stack.gate_pid()
+    os.kill(stack.gateway.pid, signal.SIGTERM)
+    wait_for("the port to be closed", lambda: refuses(stack), 3)
+    equal(stack.gate_pid(), gate, "the gate, which finishes")
+    line.sendall(b"cd")
+    check(line.recv(65536).startswith(b"HTTP/1.1 200"), "what was under way")
+    line.close()
+    equal(stack.gateway.stop(), 0, "exit code")
+    stack.start_gateway()
+    wait_for("tv", lambda: get(stack).status == 200, 30)
 
 
 def its_end_leaves_nothing(stack):
@@ -363,7 +413,9 @@ lib.run([
     reload_adds_and_removes_live,
     a_wrong_file_changes_nothing,
     a_killed_gate_returns_with_its_certificates_and_links,
+    a_process_that_cannot_be_started_is_tried_again,
     a_second_one_is_refused,
+    a_stop_refuses_who_comes_and_finishes_what_is_under_way,
     its_end_leaves_nothing,
     each_process_has_its_own_user,
     the_gate_reaches_nothing_of_the_stewards,

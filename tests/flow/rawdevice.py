@@ -2,6 +2,7 @@
 import hashlib
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -46,9 +47,10 @@ EVIL = {
 class Device:
     """A web server by hand, one thread a connection, so that it can do what no library would."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, port=0):
         self.tls, self.connections, self.seen = tls, 0, []
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.go_on = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=64)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -179,6 +181,51 @@ class Device:
                                     b"Set-Cookie: __Host-lanthorn=x; Secure; Path=/\r\n"
                                     b"Strict-Transport-Security: max-age=0\r\n"
                                     b"Alt-Svc: h3=\":1\"\r\nClear-Site-Data: \"*\"\r\n")
+
+    def do_text(self, sock, reader, request):
+        """A page of so many lines, or "slow": one that comes bit by bit. Tags are compared as text."""
+        head = OK + b"Content-Type: text/html\r\nETag: \"1\"\r\nAccept-Ranges: bytes\r\n"
+        if request[2].get("If-None-Match") == '"1"':
+            sock.sendall(b"HTTP/1.1 304 X\r\nETag: \"1\"\r\n\r\n")
+            return True
+        if request[1] != "slow":
+            text = b"".join(b"<p>line %d</p>\n" % n for n in range(int(request[1])))
+            sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(text) +
+                         (b"" if request[0] == "HEAD" else text))
+            return True
+        sock.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        for n in range(3):
+            sock.sendall(b"5\r\nbit %d\r\n" % n)
+            self.go_on.wait(10)
+            self.go_on.clear()
+        sock.sendall(b"0\r\n\r\n")
+        return True
+
+    def do_noise(self, sock, reader, request):
+        """Text that cannot be made smaller."""
+        part, left = os.urandom(1 << 20), int(request[1])
+        sock.sendall(OK + b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % left)
+        while left > 0:
+            sock.sendall(part[:left])
+            left -= len(part)
+        return True
+
+    def do_moved(self, sock, reader, request):
+        """Believes to be what it is called on the LAN."""
+        own = f"127.0.0.1:{self.port}"
+        text = (f"HTTP/1.1 302 Found\r\nLocation: http://{own}/echo?x=1#y\r\n"
+                f"Content-Location: http://{own}/a\r\nRefresh: 3; url=http://{own}/b\r\n"
+                f"Set-Cookie: own=1; Domain=127.0.0.1; Path=/\r\n"
+                f"Set-Cookie: toss=1; Domain=lan.localhost\r\n"
+                f"X-Asked-As: {request[2]['Host']}\r\nContent-Length: 0\r\n\r\n")
+        sock.sendall(text.encode())
+        return True
+
+    def do_secure(self, sock, reader, request):
+        """Wants browsers to come by https, and does not see that they do."""
+        sock.sendall(f"HTTP/1.1 301 Moved\r\nLocation: https://{request[2]['Host']}/secure\r\n"
+                     "Content-Length: 0\r\n\r\n".encode())
+        return True
 
     def do_until_close(self, sock, reader, request):
         sock.sendall(OK + b"\r\nto the end")

@@ -256,10 +256,17 @@ def agent_status(stack, text):
     check("linked" in wait_for("status", lambda: shell(agent(stack, text), stack.folder)), text)
 
 
-@command("awk -f src/base/seccomp_rows.awk src/base/seccomp_calls.txt | "
+ALONE = ("awk -f src/base/seccomp_rows.awk src/base/seccomp_calls.txt | "
          "cc -O2 -std=gnu11 -D_GNU_SOURCE -Isrc -I. -DAGENT_VERSION='\"0.1.0\"' "
-         "-DSYSCONFDIR='\"/etc\"' -DLOCALSTATEDIR='\"/var\"' device-agent/*.c src/base/*.c "
-         "-x c - -lssl -lcrypto -o lanthorn-agent")
+         "-DSYSCONFDIR='\"/etc\"' -DLOCALSTATEDIR='\"/var\"' "
+         "device-agent/[!h]*.c device-agent/http_short.c ")
+
+
+@command(ALONE + "device-agent/h2_none.c src/base/*.c -x c - -lssl -lcrypto -o lanthorn-agent",
+         ALONE + "src/base/*.c device-agent/h2.c device-agent/h2_answer.c device-agent/h2_frames.c "
+         "device-agent/h2_stream.c src/http/h1_chunks.c src/http/h1_parse.c src/http/h1_text.c "
+         "src/http/h2_head.c src/http/h2_nva.c src/http/msg.c src/http/msg_fields.c src/http/uri.c "
+         "src/http/ws.c src/net/crypto.c -x c - -lnghttp2 -lssl -lcrypto -o lanthorn-agent")
 def build_agent_alone(stack, text):
     shell(text.replace("-o lanthorn-agent", f"-o {stack.folder}/lanthorn-agent"), TOP, limit=200)
     check("lanthorn-agent" in shell("./lanthorn-agent --version", stack.folder), "version")

@@ -89,7 +89,8 @@ def each_name_gets_its_certificate(stack):
     stack.add_device("tv")
     wait_for("three certificates", lambda: len(certs(stack)) == 3 and
              all(c["state"] == "held" for c in certs(stack).values()), 40)
-    STATE["issued"] = time.time()
+    STATE["begun"] = {name: cert["not_before"] for name, cert in certs(stack).items()}
+    STATE["due"] = {name: cert["next_renewal"] for name, cert in certs(stack).items()}
     STATE["first"] = {name: on_disk(stack, name) for name in certs(stack)}
     for name, (serial, _) in STATE["first"].items():
         equal(shown(stack, name), serial, f"serial of {name}")
@@ -112,7 +113,7 @@ def a_minute_lies_between_two_orders_of_the_same_names(stack):
     failure = wait_for("why it waits", lambda: certs(stack)["nas"]["failure"], 10)
     equal(failure["class"], "limit")
     check("issued" in failure["text"] and failure["remedy"], failure)
-    wait_s = certs(stack)["nas"]["next_try"] - STATE["issued"]
+    wait_s = certs(stack)["nas"]["next_try"] - STATE["begun"]["nas"]
     check(50 <= wait_s <= 70, f"next try {wait_s} s after the first")
     equal(shown(stack, "nas"), STATE["first"]["nas"][0], "what nas shows meanwhile")
 
@@ -123,17 +124,17 @@ def an_unknown_certificate_cannot_be_renewed(stack):
 
 
 def what_was_asked_for_comes_before_the_schedule(stack):
-    first = STATE["first"]
-    due = min(c["next_renewal"] for n, c in certs(stack).items() if n != "nas" and
-              c["next_renewal"])
+    first, due = STATE["first"], STATE["due"]
+    # As old as that of nas; @base has had one for longer.
     while shown(stack, "nas") == first["nas"][0]:
-        check(time.time() < due, "nas was not renewed when asked")
+        check(time.time() < due["tv"], "nas was not renewed when asked")
         STATE["visitor"].ping()
         time.sleep(0.25)
     equal(on_disk(stack, "nas")[0], shown(stack, "nas"), "serial of nas")
     check(on_disk(stack, "nas")[1] != first["nas"][1], "nas has its old key")
     for name in ("tv", "@base"):
-        equal(shown(stack, name), first[name][0], f"{name}, not asked for,")
+        serial = shown(stack, name)
+        check(serial == first[name][0] or time.time() >= due[name], f"{name} was not asked for")
     equal(certs(stack)["nas"]["failure"], None, "failure")
 
 
@@ -163,8 +164,8 @@ def every_other_renews_by_itself_and_nobody_notices(stack):
 def each_renewal_came_at_its_time(stack):
     now = certs(stack)
     for name in ("tv", "@base"):
-        into = now[name]["not_before"] - STATE["issued"]
-        check(LIFE_S / 2 - LIFE_S / 30 - 8 <= into <= LIFE_S / 2 + 6, f"{name}: after {into} s")
+        into = now[name]["not_before"] - STATE["begun"][name]
+        check(LIFE_S / 2 - LIFE_S / 30 - 1 <= into <= LIFE_S / 2 + 6, f"{name}: after {into} s")
         equal((now[name]["state"], now[name]["failure"]), ("held", None), name)
 
 

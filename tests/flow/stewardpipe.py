@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from lib import Process
 
 HEAD = struct.Struct("<BBBBIQqHI")
-ORDER, PUBLISH, CANCEL, SET_SECRET, DNS_TEST, CHAIN, STATE = 1, 2, 3, 4, 5, 64, 65
+ORDER, PUBLISH, CANCEL, SET_SECRET, DNS_TEST, RELOAD, CHAIN, STATE = 1, 2, 3, 4, 5, 6, 64, 65
 FORCE = 1
 (STARTED, WORKING, PUBLISHED, TESTED, OURS, DNS, CA, LIMIT, NET, LOG) = range(1, 11)
 

@@ -22,7 +22,8 @@ struct loop {
 	uint64_t now_ms;
 	struct timer *timers[TIMERS_MAX];
 	size_t n_timers;
-	struct list streams;
+	struct list deferred, streams;
+	uint8_t scratch[LOOP_SCRATCH];
 };
 
 enum life { OPEN, FLUSHING, CLOSED };
@@ -62,6 +63,7 @@ struct loop *fake_loop_new(void)
 {
 	struct loop *loop = xcalloc(1, sizeof(*loop));
 	loop->now_ms = 1000;
+	list_init(&loop->deferred);
 	list_init(&loop->streams);
 	return loop;
 }
@@ -70,12 +72,18 @@ void fake_loop_free(struct loop *loop)
 {
 	assert(list_empty(&loop->streams));
 	assert(!loop->n_timers);
+	assert(list_empty(&loop->deferred));
 	free(loop);
 }
 
 uint64_t loop_now_ms(struct loop *loop)
 {
 	return loop->now_ms;
+}
+
+void *loop_scratch(struct loop *loop)
+{
+	return loop->scratch;
 }
 
 void timer_init(struct timer *t, struct loop *loop, timer_fn fn)
@@ -104,6 +112,33 @@ void timer_arm(struct timer *t, uint64_t ms)
 	t->at_ms = loop->now_ms + ms;
 	t->slot = loop->n_timers;
 	loop->timers[loop->n_timers++] = t;
+}
+
+void defer_init(struct defer *d, void (*run)(struct defer *d))
+{
+	list_init(&d->node);
+	d->run = run;
+}
+
+void loop_defer(struct loop *loop, struct defer *d)
+{
+	if (list_empty(&d->node))
+		list_push_back(&loop->deferred, &d->node);
+}
+
+void defer_cancel(struct defer *d)
+{
+	list_remove(&d->node);
+}
+
+static bool run_deferred(struct loop *loop)
+{
+	if (list_empty(&loop->deferred))
+		return false;
+	struct defer *d = container_of(loop->deferred.next, struct defer, node);
+	list_remove(&d->node);
+	d->run(d);
+	return true;
 }
 
 /* The one that is due first; among equals, the one that was armed first. */
@@ -417,7 +452,7 @@ static bool fire(struct loop *loop)
 
 void fake_settle(struct loop *loop)
 {
-	for (unsigned i = 0; turn_streams(loop) || fire(loop); i++)
+	for (unsigned i = 0; run_deferred(loop) || turn_streams(loop) || fire(loop); i++)
 		assert(i < TURNS_MAX);
 }
 

@@ -204,7 +204,7 @@ static const struct call_cb cb = {
 static void on_idle(void *ctx, struct client *c)
 {
 	struct session *s = ctx;
-	assert(c == s->client && !s->call && !s->tunnel && !c->busy);
+	assert(c == s->client && !s->call && !s->tunnel && c->room == 1);
 	if (s->mode & CLOSES)
 		client_close(c);
 	else if (s->mode & AGAIN && s->n < CALLS_MAX)
@@ -263,8 +263,8 @@ static void talk(struct session *s, const uint8_t *p, size_t n, size_t piece)
 	s->loop = fake_loop_new();
 	fake_peer_open(&s->peer, s->loop);
 	timer_init(&s->later, s->loop, on_later);
-	struct h1_client_opts o = {
-		.idle_ms = 60000, .on_idle = on_idle, .on_closed = on_closed, .ctx = s};
+	struct client_opts o = {
+		.idle_ms = 60000, .on_room = on_idle, .on_closed = on_closed, .ctx = s};
 	s->client = h1_client_new(s->peer.s, &o);
 	ask(s);
 	fake_settle(s->loop);

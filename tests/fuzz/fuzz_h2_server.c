@@ -11,7 +11,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "base/xalloc.h"
-#include "http/http_conn.h"
+#include "http/h2_conn.h"
 #include "http/ws.h"
 #include "net/crypto.h"
 #include "net/loop.h"
@@ -30,6 +30,7 @@ struct session {
 	struct loop *loop;
 	struct fake_peer peer;
 	struct list asked;
+	struct http_conn *conn;
 	uint8_t mode;
 	bool closed;
 };
@@ -178,6 +179,14 @@ static void on_closed(void *ctx, struct http_conn *c)
 
 /* ---- the client ---- */
 
+/* Wherever the input was cut: what a session is at that moment must come back whole. */
+static void put_to_rest(struct fake_peer *peer)
+{
+	struct session *s = container_of(peer, struct session, peer);
+	if (!s->closed)
+		h2_wire_rest(&container_of(s->conn, struct h2_conn, base)->w);
+}
+
 static void talk(struct session *s, const uint8_t *p, size_t n)
 {
 	static const uint8_t hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
@@ -208,7 +217,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		.on_request = on_request,
 		.on_closed = on_closed,
 		.ctx = &s};
-	h2_serve(s.peer.s, &o);
+	s.conn = h2_serve(s.peer.s, &o);
+	if (s.peer.how & 1)
+		s.peer.before_read = put_to_rest;
 	talk(&s, p + 2, n - 2);
 	fake_loop_free(s.loop);
 	buf_done(&s.peer.got);

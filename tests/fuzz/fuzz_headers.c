@@ -1,5 +1,5 @@
 /* Heads that cross between browser and device, cookies and the guard's questions included: the
- * first byte says which way. What is left keeps the house's promises, and what is written of it is
+ * first byte says which way, and whether the device's own addresses are known. What is left keeps the house's promises, and what is written of it is
  * read again as the same message. */
 #include "fake_net.h"
 #include "h1_seen.h"
@@ -8,19 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gate/compress.h"
+#include "gate/etag.h"
 #include "gate/guard.h"
 #include "gate/headers.h"
+#include "gate/rewrite.h"
 #include "gate/session_row.h"
 #include "gate/snapshot.h"
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
+#include "http/h2_priority.h"
 #include "net/loop.h"
 #include "net/stream.h"
 
 static const struct h1_limits limits = {.head_max = 8192, .url_max = 4096, .fields_max = 60};
-static char friend[] = "radio.home.test";
+static char friend[] = "radio.home.test", *friends[] = {friend};
 static const struct route route = {
-	.kind = ROUTE_LINK, .host = "tv.home.test", .embed_from = {friend}, .n_embed_from = 1};
+	.kind = ROUTE_LINK, .host = "tv.home.test", .embed_from = friends, .n_embed_from = 1};
+
+static const char *const addrs[] = {"10.0.0.2", "fd00::2"};
+static const struct rewrite self = {.authority = "tv.home.test",
+	.host = "tv.home.test",
+	.addrs = addrs,
+	.n_addrs = 2,
+	.port = 80};
 
 static bool is_framing(const char *name)
 {
@@ -130,6 +141,17 @@ static void check_guard(const struct msg *m)
 	free(headers_cookie(m, SESSION_STATE_COOKIE));
 }
 
+static void check_accepted(const struct msg *req)
+{
+	struct msg *resp = msg_new_response(200);
+	enum coding c;
+	msg_add(resp, "content-type", "text/html");
+	msg_set_body(resp, BODY_CHUNKED, 0);
+	if (compress_choose(req, resp, &c) && c != CODING_NONE)
+		assert(msg_get(req, "accept-encoding"));
+	msg_free(resp);
+}
+
 static void to_device(const uint8_t *p, size_t n)
 {
 	struct h1_head h;
@@ -139,6 +161,7 @@ static void to_device(const uint8_t *p, size_t n)
 	struct msg *m = h.msg;
 	const char *upgrade = msg_upgrade(m);
 	check_guard(m);
+	check_accepted(m);
 	char *cookie = headers_cookie(m, SESSION_COOKIE);
 	char kept[300] = "";
 	if (upgrade)
@@ -189,7 +212,47 @@ static void check_to_browser(const struct msg *m)
 	}
 }
 
-static void to_browser(const uint8_t *p, size_t n, enum h1_frame frame)
+/* What the browser keeps leads back to what the device said, where that was a tag at all. */
+static void check_tag(const struct msg *m, const char *said)
+{
+	size_t n = said ? strlen(said) : 0;
+	if (n < 2 || said[0] != '"' || strchr(said + 1, '"') != said + n - 1)
+		return;
+	char *kept = strdup(msg_get(m, "etag"));
+	size_t len = strlen(kept);
+	assert(etag_is_marked(kept, len) && etag_unmark(kept, &len));
+	assert(len == n && !memcmp(kept, said, n));
+	free(kept);
+}
+
+/* A compressed answer says so, and nothing of how long it was. */
+static void check_compress(struct msg *m)
+{
+	struct msg *req = msg_new_request("GET", "https", "tv.home.test", "/");
+	enum coding c;
+	msg_add(req, "accept-encoding", "gzip");
+	char *said = msg_get(m, "etag") ? strdup(msg_get(m, "etag")) : NULL;
+	if (compress_choose(req, m, &c)) {
+		assert(c == CODING_GZIP && !msg_get(m, "content-encoding"));
+		compress_head(m, c);
+		compress_vary(m);
+		assert(!msg_get(m, "content-length") && msg_body(m) == BODY_CHUNKED);
+		assert(!msg_get(m, "etag") || !strncmp(msg_get(m, "etag"), "W/", 2));
+		check_tag(m, said);
+	}
+	free(said);
+	msg_free(req);
+}
+
+static void check_priority(const struct msg *m)
+{
+	struct h2_priority p = {.urgency = 3};
+	if (msg_get(m, "priority"))
+		h2_priority_merge(&p, msg_get(m, "priority"));
+	assert(p.urgency >= 0 && p.urgency <= 7);
+}
+
+static void to_browser(const uint8_t *p, size_t n, enum h1_frame frame, bool names)
 {
 	struct h1_head h;
 	struct err e;
@@ -200,8 +263,11 @@ static void to_browser(const uint8_t *p, size_t n, enum h1_frame frame)
 	if (status < 200) {
 		headers_interim(m);
 	} else {
-		headers_to_browser(m);
+		headers_to_browser(m, names ? &self : NULL);
 		check_to_browser(m);
+		check_priority(m);
+		check_compress(m);
+		frame = msg_body(m) == BODY_CHUNKED ? H1_FRAME_CHUNKED : frame;
 	}
 	if (status < 200 || status == 204 || status == 304)
 		frame = H1_FRAME_NONE;
@@ -223,7 +289,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (!n)
 		return 0;
 	if (p[0] & 1)
-		to_browser(p + 1, n - 1, frames[p[0] >> 1 & 1]);
+		to_browser(p + 1, n - 1, frames[p[0] >> 1 & 1], p[0] >> 2 & 1);
 	else
 		to_device(p + 1, n - 1);
 	return 0;

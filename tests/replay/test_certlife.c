@@ -7,6 +7,7 @@
 #include "../unit/gate_lab.h"
 #include "base/file.h"
 #include "gate/certs.h"
+#include "gate/certs_file.h"
 #include "net/tls.h"
 #include "store/db.h"
 
@@ -15,10 +16,11 @@
 #define DOMAIN "home.example.com"
 
 enum mood {
-	ANSWER, /* a good chain at once */
+	ANSWER,  /* a good chain at once */
 	SILENT,
-	REFUSE, /* STATE_FAIL_CA, next_at an hour ahead */
-	DEAF,   /* the pipe is full */
+	REFUSE,  /* STATE_FAIL_CA, next_at an hour ahead */
+	PUT_OFF, /* STATE_FAIL_LIMIT, a minute ahead */
+	DEAF,    /* the pipe is full */
 };
 
 struct world {
@@ -66,8 +68,8 @@ static int on_send(void *ctx, const struct procmsg *m, struct err *e)
 		a->m.blob_len = a->chain.len;
 	} else {
 		a->m.type = PROCMSG_STATE;
-		a->m.class = STATE_FAIL_CA;
-		a->m.next_at = w->now.unix_s + 3600;
+		a->m.class = w->mood == REFUSE ? STATE_FAIL_CA : STATE_FAIL_LIMIT;
+		a->m.next_at = w->now.unix_s + (w->mood == REFUSE ? 3600 : 60);
 		strcpy(a->m.text, "no");
 	}
 	return 0;
@@ -397,6 +399,46 @@ static void a_chain_cut_short_by_damage_is_ordered_anew(void **state)
 	buf_done(&pem);
 }
 
+/* Restart with `hash` as what the row knows of the file. */
+static void restart_knowing(struct world *w, const uint8_t hash[32])
+{
+	struct certs_row r;
+	certs_free(w->c);
+	assert_int_equal(certs_row_get(w->db, CERTS_BASE_ID, &r, NULL), 0);
+	memcpy(r.file_sha256, hash, sizeof(r.file_sha256));
+	assert_int_equal(certs_row_put(w->db, &r, NULL), 0);
+	open_certs(w);
+	follow(w, 0);
+}
+
+static void a_file_is_judged_until_it_is_known(void **state)
+{
+	struct world *w = *state;
+	struct buf pem = BUF_INIT(65536);
+	uint8_t known[32], none[32] = {0};
+	follow(w, 0);
+	turn(w);
+	memcpy(known, row(w, CERTS_BASE_ID)->file_sha256, sizeof(known));
+	assert_memory_not_equal(known, none, sizeof(none));
+	/* a row of an older version */
+	restart_knowing(w, none);
+	assert_memory_equal(row(w, CERTS_BASE_ID)->file_sha256, known, sizeof(known));
+	assert_non_null(certs_serving(w->c, CERTS_BASE_ID, w->now.unix_s));
+	/* what no judge would let pass shows that a known file meets none */
+	char *path = xasprintf("%s/certs/@base.pem", w->dir);
+	assert_int_equal(file_read(path, &pem, NULL), 0);
+	assert_int_equal(buf_puts(&pem, "and more"), 0);
+	assert_int_equal(file_write_durable(path, pem.data, pem.len, 0600, NULL), 0);
+	certs_file_hash(known, &pem);
+	restart_knowing(w, known);
+	assert_non_null(certs_serving(w->c, CERTS_BASE_ID, w->now.unix_s));
+	restart_knowing(w, none);
+	assert_null(certs_serving(w->c, CERTS_BASE_ID, w->now.unix_s));
+	assert_int_equal(row(w, CERTS_BASE_ID)->state, CERTS_WANTED);
+	free(path);
+	buf_done(&pem);
+}
+
 /* As it was when ID.pem had been renamed into place and nothing more had been done: by a crash
  * while the row said `state`, or by a disk that failed then. */
 static void stored_half_way(struct world *w, enum certs_state state)
@@ -453,6 +495,29 @@ static void renew_now_is_forced_and_limited(void **state)
 	assert_int_equal(certs_renew(w->c, "@base", &w->now, NULL), 0);
 }
 
+/* Asked again after that moment as by nobody, the steward would find another reason to wait. */
+static void what_a_person_asked_for_is_put_off_for_a_moment_once(void **state)
+{
+	struct world *w = *state;
+	follow(w, 0);
+	turn(w);
+	w->mood = PUT_OFF;
+	assert_int_equal(certs_renew(w->c, "@base", &w->now, NULL), 0);
+	turn(w);
+	assert_int_equal(w->forced, 1);
+	pass(w, 58, 58);
+	assert_int_equal(w->orders, 2);
+	pass(w, 3, 3);
+	assert_int_equal(w->orders, 3);
+	assert_int_equal(w->forced, 2);
+	pass(w, 61, 61);
+	assert_int_equal(w->orders, 4);
+	assert_int_equal(w->forced, 2);
+	w->mood = ANSWER;
+	pass(w, 61, 61);
+	assert_int_equal(row(w, "@base")->state, CERTS_HELD);
+}
+
 static void a_failed_renewal_keeps_the_old_certificate(void **state)
 {
 	struct world *w = *state;
@@ -491,9 +556,11 @@ int main(void)
 		T(only_eight_orders_are_open_at_once),
 		T(a_lost_key_begins_anew),
 		T(a_chain_cut_short_by_damage_is_ordered_anew),
+		T(a_file_is_judged_until_it_is_known),
 		T(a_crash_between_the_steps_of_storing_is_mended),
 		T(a_disk_that_failed_when_all_was_stored_is_mended),
 		T(renew_now_is_forced_and_limited),
+		T(what_a_person_asked_for_is_put_off_for_a_moment_once),
 		T(a_failed_renewal_keeps_the_old_certificate),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

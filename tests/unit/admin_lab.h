@@ -47,7 +47,7 @@ void admin_done(struct admin_lab *l);
 /* Say something as the steward. */
 void admin_say(struct admin_lab *l, const struct procmsg *m);
 void admin_say_started(struct admin_lab *l);
-/* The next message, at most `ms` from now. */
+/* The next message; false when none comes for `ms` in which the control thread has its turns. */
 bool admin_hear(struct admin_lab *l, struct procmsg *m, int ms);
 /* Be the steward until nothing came for `ms`: sign orders, confirm names. */
 void admin_serve(struct admin_lab *l, int ms);

@@ -34,6 +34,7 @@ struct far {
 };
 
 static struct loop *rig_loop;
+static struct loop *rig_other; /* turned with it, where a test has two */
 
 static inline int rig_begin(void **state)
 {
@@ -50,10 +51,30 @@ static inline int rig_end(void **state)
 	return 0;
 }
 
+static inline void rig_begin_other(void)
+{
+	struct err e;
+	assert_int_equal(loop_new(&rig_other, &e), 0);
+}
+
+static inline void rig_end_other(void)
+{
+	loop_free(rig_other);
+	rig_other = NULL;
+}
+
+/* The longest time between two turns; who asks sets it to nought before. */
+static uint64_t rig_turn_ms, rig_gap_ms;
+
 /* One turn, and a breath. */
 static inline void rig_turn(void)
 {
+	uint64_t now = clock_mono_ms();
+	rig_gap_ms = now - rig_turn_ms > rig_gap_ms ? now - rig_turn_ms : rig_gap_ms;
+	rig_turn_ms = now;
 	uv_run(loop_uv(rig_loop), UV_RUN_NOWAIT);
+	if (rig_other)
+		uv_run(loop_uv(rig_other), UV_RUN_NOWAIT);
 	usleep(200);
 }
 

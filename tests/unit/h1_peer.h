@@ -49,6 +49,7 @@ struct peer {
 	const char *close_on;        /* close when this was received last */
 	size_t close_len;            /* and not before so much was */
 	uint64_t gap_ms;             /* between two bytes */
+	uint64_t turn_ms, stall_ms;  /* its last turn; the longest time between two */
 	struct buf got;
 	bool eof, closed, reset, fin_sent;
 };
@@ -113,6 +114,10 @@ static inline void peer_turn(struct peer *p)
 {
 	if (p->closed)
 		return;
+	uint64_t now = loop_now_ms(p->loop);
+	if (now - p->turn_ms > p->stall_ms)
+		p->stall_ms = now - p->turn_ms;
+	p->turn_ms = now;
 	peer_read(p);
 	if (peer_may_send(p))
 		peer_send(p);
@@ -155,6 +160,7 @@ static inline int peer_open(struct peer *p, struct loop *loop)
 		abort();
 	p->loop = loop;
 	p->fd = fds[0];
+	p->turn_ms = loop_now_ms(loop);
 	buf_init(&p->got, 64u << 20);
 	p->job = (struct job){.run = peer_on_job};
 	timer_init(&p->tick, loop, peer_on_tick);

@@ -32,6 +32,8 @@ static void a_wrong_setting_is_explained(void **state)
 		{"service 127.0.0.1:80",						    NULL							},
 		{"  service\t [::1]:8080  \r\n",                                            NULL							},
 		{"service localhost:81\nspares 8\nconnections 64\nlog json\nlevel debug\n", NULL                                                        },
+		{"link h2\nlink h1\nlink auto\n", NULL},
+		{"link h3",								 "a.conf:1: link: expected auto, h1 or h2, not \"h3\""},
 		{"spares 0",								"a.conf:1: spares: expected a number from 1 to 8, not \"0\""},
 		{"\n\nspares 9",							    "a.conf:3: spares: expected"                                },
 		{"spares two",							      "a number from 1 to 8"                                      },

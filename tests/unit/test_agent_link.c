@@ -1,4 +1,4 @@
-/* The link pool on a script: dialling, TLS and splices are replaced, the clock is a number. */
+/* The link pool on a script: dialling, TLS, splices and HTTP/2 are replaced, the clock is a number. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "device-agent/dial.h"
+#include "device-agent/h2.h"
 #include "device-agent/link.h"
 #include "device-agent/splice.h"
 #include "device-agent/tls.h"
@@ -27,6 +28,13 @@ struct dial {
 
 struct tls {
 	int fd;
+	const char *protocol;
+};
+
+struct h2 {
+	struct h2_settings s;
+	bool leaves;
+	unsigned streams;
 };
 
 struct splice {
@@ -36,7 +44,8 @@ struct splice {
 static uint64_t now_ms;
 static struct dial *open_dials[DIALS];
 static struct splice *open_splices[DIALS];
-static unsigned n_dials, n_splices, dialled;
+static struct h2 *open_h2[DIALS];
+static unsigned n_dials, n_splices, n_h2, dialled;
 
 uint64_t clock_mono_ms(void)
 {
@@ -122,6 +131,52 @@ void splice_cancel(struct splice *k)
 	free(k);
 }
 
+const char *tls_protocol(const struct tls *t)
+{
+	return t->protocol;
+}
+
+const char *h2_protocol(void)
+{
+	return "h2";
+}
+
+struct h2 *h2_open(const struct h2_settings *s)
+{
+	struct h2 *h = xcalloc(1, sizeof(*h));
+	h->s = *s;
+	open_h2[n_h2++] = h;
+	return h;
+}
+
+void h2_leave(struct h2 *h)
+{
+	h->leaves = true;
+}
+
+void h2_close(struct h2 *h)
+{
+	if (!h)
+		return;
+	for (unsigned i = 0; i < n_h2; i++) {
+		if (open_h2[i] == h)
+			open_h2[i] = open_h2[--n_h2];
+	}
+	close(h->s.fd);
+	tls_free(h->s.tls);
+	free(h);
+}
+
+unsigned h2_streams(const struct h2 *h)
+{
+	return h->streams;
+}
+
+uint64_t h2_served(const struct h2 *h)
+{
+	return h->streams;
+}
+
 struct world {
 	struct loop loop;
 	struct gateway gw;
@@ -160,13 +215,15 @@ static void never(struct watch *w, short revents)
 /* Always due: poll() never waits, as the clock stands still. */
 static struct watch idle_timer = {.fd = -1, .on_event = never};
 
-static void start(struct world *w, unsigned spares, unsigned connections)
+static void start_as(
+	struct world *w, enum conf_link link, unsigned spares, unsigned connections)
 {
 	memset(w, 0, sizeof(*w));
 	now_ms = 1000;
-	n_dials = n_splices = dialled = 0;
+	n_dials = n_splices = n_h2 = dialled = 0;
 	log_setup(LOG_LEVEL_ERROR, false);
 	conf_defaults(&w->conf);
+	w->conf.link = link;
 	w->conf.spares = spares;
 	w->conf.connections = connections;
 	loop_init(&w->loop);
@@ -177,6 +234,11 @@ static void start(struct world *w, unsigned spares, unsigned connections)
 	w->links = links_open(&s, NULL);
 }
 
+static void start(struct world *w, unsigned spares, unsigned connections)
+{
+	start_as(w, CONF_LINK_H1, spares, connections);
+}
+
 static void end(struct world *w)
 {
 	links_free(w->links);
@@ -184,11 +246,12 @@ static void end(struct world *w)
 	assert_int_equal(w->loop.n, 0);
 	assert_int_equal(n_dials, 0);
 	assert_int_equal(n_splices, 0);
+	assert_int_equal(n_h2, 0);
 	for (unsigned i = 0; i < w->n_gate; i++)
 		close(w->gate[i]);
 }
 
-static void succeed(struct world *w)
+static void succeed_as(struct world *w, const char *protocol)
 {
 	int pair[2];
 	struct dial d = *open_dials[0];
@@ -196,8 +259,14 @@ static void succeed(struct world *w)
 	w->gate[w->n_gate++] = pair[0];
 	struct tls *t = xcalloc(1, sizeof(*t));
 	t->fd = pair[1];
+	t->protocol = protocol;
 	forget(open_dials[0]);
 	d.done(d.ctx, t, pair[1], NULL);
+}
+
+static void succeed(struct world *w)
+{
+	succeed_as(w, LINK_ALPN);
 }
 
 static void fail_one(int code)
@@ -351,6 +420,165 @@ static void stopping_closes_spares_and_waits_for_the_busy(void **state)
 	end(&w);
 }
 
+/* ---- HTTP/2 ---- */
+
+static void h2_says(struct h2 *h, enum h2_event event, int code)
+{
+	struct err e = {0};
+	err_set(&e, code, "said by the script");
+	h->s.on_event(h->s.ctx, event, &e);
+}
+
+static void one_link_of_http_2_is_enough(void **state)
+{
+	struct world w;
+	(void)state;
+	start_as(&w, CONF_LINK_AUTO, 2, 16);
+	assert_int_equal(n_dials, 1);
+	succeed_as(&w, "h2");
+	assert_int_equal(n_dials, 0);
+	assert_int_equal(n_h2, 1);
+	assert_int_equal(w.ups, 1);
+	assert_true(look(&w).shared && look(&w).idle == 1 && look(&w).busy == 0);
+	open_h2[0]->streams = 3;
+	h2_says(open_h2[0], H2_EVENT_USED, 0);
+	assert_int_equal(look(&w).busy, 1);
+	assert_int_equal(look(&w).streams, 3);
+	later(&w, LINK_SETTLED_MS + 1);
+	assert_int_equal(n_dials, 0);
+	h2_says(open_h2[0], H2_EVENT_CLOSED, -ETIMEDOUT);
+	assert_int_equal(n_dials, 1);
+	assert_int_equal(look(&w).served, 3);
+	succeed_as(&w, "h2");
+	assert_int_equal(w.ups, 2);
+	end(&w);
+}
+
+static void a_gateway_that_chooses_http_1_1_gets_spares(void **state)
+{
+	struct world w;
+	(void)state;
+	start_as(&w, CONF_LINK_AUTO, 2, 16);
+	succeed(&w);
+	assert_int_equal(n_dials, 1);
+	succeed(&w);
+	assert_int_equal(n_dials, 0);
+	assert_true(!look(&w).shared && look(&w).idle == 2);
+	/* It learns HTTP/2 when it is renewed: then spares are of no use. */
+	shutdown(w.gate[0], SHUT_RDWR);
+	later(&w, LINK_SETTLED_MS + 1);
+	later(&w, 1);
+	succeed_as(&w, "h2");
+	assert_int_equal(n_dials, 0);
+	assert_true(look(&w).shared && look(&w).idle == 1);
+	end(&w);
+}
+
+static void a_goaway_brings_a_new_link_and_the_old_one_drains(void **state)
+{
+	struct world w;
+	(void)state;
+	start_as(&w, CONF_LINK_AUTO, 2, 16);
+	succeed_as(&w, "h2");
+	struct h2 *old = open_h2[0];
+	old->streams = 1;
+	h2_says(old, H2_EVENT_USED, 0);
+	later(&w, LINK_SETTLED_MS + 1);
+	h2_says(old, H2_EVENT_LEAVING, 0);
+	assert_int_equal(n_dials, 1);
+	succeed_as(&w, "h2");
+	assert_int_equal(n_h2, 2);
+	assert_int_equal(w.ups, 1);
+	h2_says(old, H2_EVENT_CLOSED, 0);
+	assert_int_equal(n_h2, 1);
+	assert_int_equal(n_dials, 0);
+	assert_true(look(&w).shared);
+	end(&w);
+}
+
+/* Two devices with one identity send each other away: with a pause, though both are used. */
+static void a_young_link_sent_away_is_replaced_after_a_pause(void **state)
+{
+	struct world w;
+	(void)state;
+	start_as(&w, CONF_LINK_AUTO, 2, 16);
+	for (int i = 0; i < 3; i++) {
+		succeed_as(&w, "h2");
+		h2_says(open_h2[0], H2_EVENT_USED, 0);
+		h2_says(open_h2[0], H2_EVENT_LEAVING, 0);
+		h2_says(open_h2[0], H2_EVENT_CLOSED, 0);
+		assert_true(n_dials == 0 && look(&w).retry_ms > 0);
+		later(&w, 60000);
+		assert_int_equal(n_dials, 1);
+	}
+	end(&w);
+}
+
+/* An unused link that is sent away at once would otherwise be dialled again without end. */
+static void a_link_sent_away_or_closed_at_once_is_a_refusal(void **state)
+{
+	struct world w;
+	(void)state;
+	start_as(&w, CONF_LINK_AUTO, 2, 16);
+	succeed_as(&w, "h2");
+	h2_says(open_h2[0], H2_EVENT_LEAVING, 0);
+	assert_int_equal(n_dials, 0);
+	assert_int_equal(w.refused, 1);
+	h2_says(open_h2[0], H2_EVENT_CLOSED, 0);
+	assert_int_equal(n_dials, 0);
+	assert_int_equal(w.refused, 1);
+	later(&w, 60000);
+	succeed_as(&w, "h2");
+	h2_says(open_h2[0], H2_EVENT_CLOSED, -ECONNRESET);
+	assert_int_equal(n_dials, 0);
+	assert_int_equal(w.refused, 2);
+	later(&w, 60000);
+	succeed_as(&w, "h2");
+	later(&w, LINK_SETTLED_MS + 1);
+	assert_int_equal(look(&w).refused, 0);
+	h2_says(open_h2[0], H2_EVENT_CLOSED, -ECONNRESET);
+	assert_int_equal(n_dials, 1);
+	end(&w);
+}
+
+static void stopping_lets_the_streams_end(void **state)
+{
+	struct world w;
+	(void)state;
+	start_as(&w, CONF_LINK_AUTO, 2, 16);
+	succeed_as(&w, "h2");
+	links_stop(w.links);
+	assert_true(open_h2[0]->leaves);
+	assert_int_equal(w.drained, 0);
+	h2_says(open_h2[0], H2_EVENT_CLOSED, 0);
+	assert_int_equal(w.drained, 1);
+	assert_int_equal(n_dials, 0);
+	end(&w);
+}
+
+static void another_protocol_in_the_settings_replaces_the_links(void **state)
+{
+	struct world w;
+	(void)state;
+	start_as(&w, CONF_LINK_AUTO, 2, 16);
+	succeed_as(&w, "h2");
+	w.conf.link = CONF_LINK_H1;
+	links_wake(w.links);
+	assert_true(open_h2[0]->leaves);
+	later(&w, 1);
+	assert_int_equal(n_dials, 2);
+	succeed(&w);
+	succeed(&w);
+	h2_says(open_h2[0], H2_EVENT_CLOSED, 0);
+	assert_int_equal(look(&w).idle, 2);
+	w.conf.link = CONF_LINK_H2;
+	links_wake(w.links);
+	assert_int_equal(look(&w).idle, 0);
+	later(&w, 1);
+	assert_int_equal(n_dials, 1);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +588,13 @@ int main(void)
 		cmocka_unit_test(links_closed_at_once_count_as_refusals),
 		cmocka_unit_test(a_spare_closed_later_is_no_refusal),
 		cmocka_unit_test(stopping_closes_spares_and_waits_for_the_busy),
+		cmocka_unit_test(one_link_of_http_2_is_enough),
+		cmocka_unit_test(a_gateway_that_chooses_http_1_1_gets_spares),
+		cmocka_unit_test(a_goaway_brings_a_new_link_and_the_old_one_drains),
+		cmocka_unit_test(a_young_link_sent_away_is_replaced_after_a_pause),
+		cmocka_unit_test(a_link_sent_away_or_closed_at_once_is_a_refusal),
+		cmocka_unit_test(stopping_lets_the_streams_end),
+		cmocka_unit_test(another_protocol_in_the_settings_replaces_the_links),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

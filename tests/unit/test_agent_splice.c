@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "device-agent/local.h"
 #include "device-agent/splice.h"
 #include "device-agent/tls.h"
 
@@ -42,6 +43,11 @@ long tls_read(struct tls *t, void *p, size_t n, struct err *e)
 {
 	(void)e;
 	return outcome(recv(t->fd, p, n, 0), TLS_WANT_READ);
+}
+
+void tls_read_ahead(struct tls *t, size_t n)
+{
+	(void)t, (void)n;
 }
 
 long tls_write(struct tls *t, const void *p, size_t n, struct err *e)
@@ -329,7 +335,7 @@ static void a_service_that_does_not_accept_becomes_a_502(void **state)
 		.done = on_done,
 		.ctx = &w};
 	w.splice = splice_open(&s);
-	now_ms += SPLICE_CONNECT_MS - 1;
+	now_ms += LOCAL_CONNECT_MS - 1;
 	turn(&w, 5);
 	assert_int_equal(recv(w.gate, got, sizeof(got), 0), -1);
 	now_ms += 2;

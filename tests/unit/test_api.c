@@ -5,6 +5,7 @@
 
 #include "admin/api.h"
 #include "base/token.h"
+#include "gate/link.h"
 #include "store/devices.h"
 
 /* ---- who may ---- */
@@ -123,7 +124,7 @@ static void a_device_is_paired_seen_and_removed(void **state)
 	assert_int_equal(t.expires_at, json_integer_value(json_object_get(o, "expires")));
 	json_decref(o);
 
-	control_links_changed(l->c, "tv", 2, "192.168.7.30");
+	control_links_changed(l->c, 0, "tv", &(struct link_count){.n = 2, .peer = "192.168.7.30"});
 	o = admin_api(l, "GET", "/api/v1/devices", NULL, 200);
 	assert_string_equal(admin_text(o, "devices.0.name"), "tv");
 	assert_string_equal(admin_text(o, "devices.0.kind"), "agent");
@@ -131,9 +132,24 @@ static void a_device_is_paired_seen_and_removed(void **state)
 	assert_string_equal(admin_text(o, "devices.0.peer"), "192.168.7.30");
 	assert_string_equal(admin_text(o, "devices.1.name"), "nas");
 	assert_string_equal(admin_text(o, "devices.1.upstream"), "http://192.168.7.20:5000");
+	assert_string_equal(admin_text(o, "devices.1.state"), "configured");
 	json_t *tv = json_array_get(json_object_get(o, "devices"), 0);
 	assert_true(json_is_true(json_object_get(tv, "online")));
 	assert_int_equal(json_integer_value(json_object_get(tv, "links")), 2);
+	json_decref(o);
+
+	control_device_reach(l->c, "nas", "cannot connect");
+	control_device_reach(l->c, "stranger", "cannot connect");
+	o = admin_api(l, "GET", "/api/v1/devices", NULL, 200);
+	assert_string_equal(admin_text(o, "devices.1.state"), "offline");
+	assert_string_equal(admin_text(o, "devices.1.fault"), "cannot connect");
+	json_decref(o);
+	control_device_reach(l->c, "nas", NULL);
+	o = admin_api(l, "GET", "/api/v1/devices", NULL, 200);
+	json_t *nas = json_array_get(json_object_get(o, "devices"), 1);
+	assert_string_equal(admin_text(o, "devices.1.state"), "online");
+	assert_true(json_is_null(json_object_get(nas, "fault")));
+	assert_true(json_is_true(json_object_get(nas, "online")));
 	json_decref(o);
 
 	json_decref(admin_api(l, "DELETE", "/api/v1/devices/tv", NULL, 200));
@@ -143,6 +159,33 @@ static void a_device_is_paired_seen_and_removed(void **state)
 	snapshot_unref(s);
 	json_decref(admin_api(l, "DELETE", "/api/v1/devices/tv", NULL, 404));
 	json_decref(admin_api(l, "POST", "/api/v1/devices/tv/pair", NULL, 404));
+}
+
+/* "" where it is not said. */
+static void protocol_is(struct admin_lab *l, const char *expected)
+{
+	json_t *o = admin_api(l, "GET", "/api/v1/devices", NULL, 200);
+	json_t *list = json_object_get(o, "devices");
+	const json_t *said = json_object_get(json_array_get(list, 0), "protocol");
+	assert_string_equal(json_is_null(said) ? "" : json_string_value(said), expected);
+	assert_true(json_is_null(json_object_get(json_array_get(list, 1), "protocol")));
+	json_decref(o);
+}
+
+static void the_newest_link_s_kind_is_told_while_there_is_one(void **state)
+{
+	struct admin_lab *l = *state;
+	static const char peer[] = "192.168.7.30";
+	json_decref(admin_api(l, "POST", "/api/v1/devices", "{\"name\":\"tv\"}", 201));
+	protocol_is(l, "");
+	control_links_changed(l->c, 0, "tv", &(struct link_count){.n = 1, .h2 = true, .peer = peer});
+	protocol_is(l, "h2");
+	control_links_changed(l->c, 1, "tv", &(struct link_count){.n = 2, .peer = peer});
+	protocol_is(l, "http/1.1");
+	control_links_changed(l->c, 0, "tv", &(struct link_count){.peer = ""});
+	protocol_is(l, "http/1.1");
+	control_links_changed(l->c, 1, "tv", &(struct link_count){.peer = ""});
+	protocol_is(l, "");
 }
 
 static void a_removed_device_leaves_certificates_and_dns(void **state)
@@ -362,6 +405,7 @@ int main(void)
 		T(a_refused_removal_ends_no_session),
 		T(bodies_are_read_strictly),
 		T(a_device_is_paired_seen_and_removed),
+		T(the_newest_link_s_kind_is_told_while_there_is_one),
 		T(a_removed_device_leaves_certificates_and_dns),
 		T(a_new_token_replaces_the_old_one),
 		T(configured_devices_change_in_the_file_only),

@@ -3,6 +3,7 @@
 
 #include "admin/api.h"
 #include "gate/events.h"
+#include "gate/link.h"
 
 /* Ask as somebody and check the status; decref what comes. */
 static json_t *as(struct admin_lab *l, const char *cookie, const char *method, const char *target,
@@ -227,13 +228,50 @@ static void changes_are_told_to_whom_they_concern(void **state)
 	}
 	admin_forget_news(l);
 	done(admin_api(l, "POST", "/api/v1/devices", "{\"name\":\"tv\"}", 201));
-	control_links_changed(l->c, "tv", 1, "192.168.7.30");
+	control_links_changed(l->c, 0, "tv", &(struct link_count){.n = 1, .peer = "192.168.7.30"});
 	done(admin_api(l, "GET", "/api/v1/me", NULL, 200));
 	assert_true(admin_news(l, NULL) & EVENT_DEVICES);
 	admin_forget_news(l);
-	control_links_changed(l->c, "tv", 2, "192.168.7.30"); /* no other state */
+	control_links_changed(l->c, 0, "tv", &(struct link_count){.n = 2, .peer = "192.168.7.30"}); /* no other state */
 	done(admin_api(l, "GET", "/api/v1/me", NULL, 200));
 	assert_int_equal(admin_news(l, NULL) & (EVENT_LAUNCHER | EVENT_STATUS), 0);
+}
+
+static unsigned two_addresses(struct admin_lab *l)
+{
+	unsigned n = 0;
+	json_t *o = admin_api(l, "GET", "/api/v1/logs?lines=1000", NULL, 200), *line;
+	size_t i;
+	json_array_foreach(json_object_get(o, "lines"), i, line)
+		n += strstr(json_string_value(line), "two addresses") != NULL;
+	json_decref(o);
+	return n;
+}
+
+static void a_device_at_two_addresses_is_told_whatever_its_loops(void **state)
+{
+	static const struct {
+		unsigned loop, links;
+		const char *peer;
+		unsigned told;
+	} rows[] = {
+		{0, 1, "192.168.7.30", 0},
+		{1, 1, "192.168.7.30", 0},
+		{1, 2, "192.168.7.99", 1}, /* on the same loop */
+		{1, 0, "",             1},
+		{0, 0, "",             1},
+		{0, 1, "192.168.7.30", 1}, /* it moved back */
+		{1, 1, "192.168.7.99", 2}, /* on another loop */
+	};
+	struct admin_lab *l = *state;
+	done(admin_api(l, "POST", "/api/v1/devices", "{\"name\":\"tv\"}", 201));
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		control_links_changed(l->c, rows[i].loop, "tv",
+			&(struct link_count){.n = rows[i].links, .peer = rows[i].peer});
+		unsigned told = two_addresses(l);
+		if (told != rows[i].told)
+			fail_msg("row %u: told %u times", i, told);
+	}
 }
 
 /* A password of the rig is no hash, so that none is the right one until a link made one. */
@@ -262,6 +300,7 @@ static void a_wrong_password_changes_nothing_and_is_limited(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(a_device_at_two_addresses_is_told_whatever_its_loops),
 		T(everybody_learns_who_they_are),
 		T(the_launcher_shows_what_is_open_and_no_more),
 		T(a_device_gets_another_title),

@@ -199,6 +199,38 @@ static void a_desk_that_has_closed_is_a_503(void **state)
 	loop_free(other);
 }
 
+static void nothing(struct exchange *x)
+{
+	(void)x;
+}
+
+/* A desk that is slow has no more to do for who asks and gives up than for who waits. */
+static void a_question_that_was_given_up_counts_until_it_is_answered(void **state)
+{
+	(void)state;
+	static const struct exchange_ops ops = {.resume = nothing};
+	struct conn_info conn = {.loop = rig_loop, .peer_addr = "local", .linger = linger_new()};
+	struct exchange x = {.ops = &ops,
+		.conn = &conn,
+		.req = msg_new_request("GET", "https", "home.test", "/signin")};
+	asked = 0;
+	desk.loop = rig_loop;
+	ask_exchange(&x, ASK_BASE, "home.test", &desk, NULL);
+	x.handler->on_done(&x, -ECONNRESET); /* before it is away */
+	assert_int_equal(linger_count(conn.linger), 0);
+	ask_exchange(&x, ASK_BASE, "home.test", &desk, NULL);
+	x.handler->on_end(&x, NULL);
+	UNTIL(asked);
+	assert_int_equal(linger_count(conn.linger), 0);
+	x.handler->on_done(&x, -ECONNRESET);
+	rig_turns(3);
+	assert_int_equal(linger_count(conn.linger), 1);
+	ask_answer(away, 200, NULL, "");
+	UNTIL(linger_count(conn.linger) == 0);
+	linger_unref(conn.linger);
+	msg_free(x.req);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +240,7 @@ int main(void)
 		RIG_TEST(a_browser_may_leave_before_or_while_the_question_is_away),
 		RIG_TEST(an_answer_after_the_end_of_the_loop_is_dropped),
 		RIG_TEST(a_desk_that_has_closed_is_a_503),
+		RIG_TEST(a_question_that_was_given_up_counts_until_it_is_answered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ static struct certs_row sample(void)
 		.fail_class = STATE_FAIL_DNS,
 		.fail_text = "the zone’s server ns1.example.com does not answer",
 		.next_at = 500,
-		.order_id = UINT64_MAX
+		.order_id = UINT64_MAX,
+		.file_sha256 = {1, 2, 3}
         };
 	return r;
 }

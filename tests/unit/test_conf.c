@@ -99,6 +99,7 @@ static void every_kind_of_value_is_read(void **state)
 		"    server: 127.0.0.1\n"
 		"    tsig_secret_file: /e/tsig\n"
 		"sessions: {idle: 2h, lifetime: 2h}\n"
+		"compress: false\n"
 		"limits: {request_head: 65536B, url: 1KiB, upstream_connect: 250ms}\n");
 	(void)state;
 	assert_int_equal(c->public_port, 8443);
@@ -108,6 +109,7 @@ static void every_kind_of_value_is_read(void **state)
 	assert_false(c->addresses_auto);
 	assert_string_equal(c->addresses.v[1], "fd00::1");
 	assert_int_equal(c->workers, 1);
+	assert_false(c->compress);
 	assert_string_equal(c->run_as.gate, "");
 	assert_string_equal(c->run_as.steward, "1234");
 	assert_int_equal(c->log.format, CONF_LOG_JSON);
@@ -138,8 +140,10 @@ static void devices_are_read(void **state)
 	struct conf *c = parse(DOMAIN
 		"devices:\n"
 		"  - name: tv\n"
-		"    upstream: http://TV.local\n"
+		"    upstream: [http://TV.local, http://10.0.0.9]\n"
 		"    public: true\n"
+		"    rewrite: false\n"
+		"    compress: false\n"
 		"  - name: nas\n"
 		"    title: Storage\n"
 		"    upstream: https://[FD00::0:2]:8443\n"
@@ -153,7 +157,10 @@ static void devices_are_read(void **state)
 	assert_int_equal(c->n_devices, 3);
 	const struct conf_device *tv = conf_device_find(c, "tv"), *nas = conf_device_find(c, "nas");
 	assert_string_equal(tv->host, "tv.local");
+	assert_true(tv->more_hosts.n == 1 && nas->more_hosts.n == 0);
+	assert_string_equal(tv->more_hosts.v[0], "10.0.0.9");
 	assert_true(tv->port == 80 && !tv->tls && !tv->has_pin && tv->is_public);
+	assert_true(!tv->rewrite && nas->rewrite && !tv->compress && nas->compress);
 	assert_int_equal(tv->line, 3);
 	assert_string_equal(nas->host, "fd00::2");
 	assert_true(nas->port == 8443 && nas->tls && nas->has_pin && !nas->is_public);
@@ -166,9 +173,42 @@ static void devices_are_read(void **state)
 	conf_unref(c);
 }
 
+/* `n` devices, the last one again under the name of the first where `twice`. */
+static struct conf *parse_crowd(unsigned n, bool twice, struct conf_errors *es)
+{
+	struct buf b = BUF_INIT(1 << 20);
+	struct conf *c;
+	buf_puts(&b, DOMAIN "devices:\n");
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&b, "  - {name: d%u, upstream: 'http://10.0.%u.%u'}\n",
+			twice && i == n - 1 ? 0 : i, i >> 8, i & 255);
+	conf_parse(&c, "f", b.data, b.len, es);
+	buf_done(&b);
+	return c;
+}
+
+static void ten_thousand_devices_are_read_and_found(void **state)
+{
+	struct conf *c = parse_crowd(CONF_DEVICES_MAX, false, &errors);
+	(void)state;
+	assert_non_null(c);
+	for (unsigned i = 0; i < CONF_DEVICES_MAX; i++)
+		assert_ptr_equal(conf_device_find(c, c->devices[i].name), &c->devices[i]);
+	assert_null(conf_device_find(c, "d"));
+	assert_null(conf_device_find(c, "d10000"));
+	conf_unref(c);
+	assert_null(parse_crowd(CONF_DEVICES_MAX, true, &errors));
+	assert_int_equal(errors.n, 1);
+	assert_string_equal(
+		errors.text[0], "f:10002: devices: “d0” is there already, at line 3");
+	assert_null(parse_crowd(CONF_DEVICES_MAX + 1, false, &errors));
+	assert_string_equal(
+		errors.text[0], "f:2: devices has 10001 entries; expected at most 10000");
+}
+
 #define TOP_KEYS                                                                                   \
 	"domain, title, listen, public_port, addresses, interface, certificates, state_dir, "      \
-	"run_dir, workers, run_as, log, acme, dns, sessions, limits, devices"
+	"run_dir, compress, workers, run_as, log, acme, dns, sessions, limits, devices"
 #define DURATION "a duration (such as 30s, 10m, 2h, 14d)"
 #define LABEL                                                                                      \
 	"one DNS label: 1 to 63 letters, digits and inner hyphens, but not www, link, enroll or api"
@@ -209,7 +249,7 @@ static const struct bad WRONG_KEYS[] = {
 		"f:2: “listen.port” is not a key of this file; expected one of " TOP_KEYS},
 	{"devices:\n  - name: a\n    upstream: http://b\n    pub: true\n",
 		"f:5: “pub” is not a key of “devices”; expected one of name, title, upstream, pin, "
-		"ca, embed_from, public; did you mean “public”?"},
+		"ca, embed_from, public, compress, rewrite; did you mean “public”?"},
 	{"<<: {}\n",
 		"f:2: “<<” is not a key of this file; expected one of " TOP_KEYS},
 };
@@ -274,7 +314,7 @@ static const struct bad WRONG_VALUES[] = {
 		"f:2: interface is given with a list of addresses; expected it only with "
 		"“addresses: auto”"},
 	{"workers: -1\n",
-		"f:2: workers is “-1”; expected a whole number from 0 to 1"},
+		"f:2: workers is “-1”; expected a whole number from 0 to 16"},
 	{"state_dir: lib\n",
 		"f:2: state_dir is “lib”; expected an absolute path"},
 	{"state_dir: /a/../b\n",
@@ -393,6 +433,17 @@ static const struct bad WRONG_DEVICES[] = {
 	{"devices: [{name: a, upstream: 'https://a', pin: sha256//AAAA}]\n",
 		"f:2: devices.pin is “sha256//AAAA”; expected sha256//BASE64 or 64 hexadecimal "
 		"digits"},
+	{"devices: [{name: a, upstream: []}]\n",
+		"f:2: devices.upstream is a list; expected " UPSTREAM},
+	{"devices: [{name: a, upstream: ['http://a', 'https://b']}]\n",
+		"f:2: devices.upstream is “https://b”; expected " UPSTREAM
+		"; all of them with the same scheme and port, each once"},
+	{"devices: [{name: a, upstream: ['http://a', 'http://a']}]\n",
+		"f:2: devices.upstream is “http://a”; expected " UPSTREAM
+		"; all of them with the same scheme and port, each once"},
+	{"devices: [{name: a, upstream: ['http://a', 'http://b/']}]\n",
+		"f:2: devices.upstream is “http://b/”; expected " UPSTREAM
+		"; leave out the path, also a final “/”"},
 	{"devices: [{name: a, upstream: 'http://a', public: yes}]\n",
 		"f:2: devices.public is “yes”; expected true or false"},
 	{"devices: [{name: a, upstream: 'http://a', embed_from: [a.b]}]\n",
@@ -489,6 +540,7 @@ int main(void)
 		cmocka_unit_test(every_default_is_as_documented),
 		cmocka_unit_test(every_kind_of_value_is_read),
 		cmocka_unit_test(devices_are_read),
+		cmocka_unit_test(ten_thousand_devices_are_read_and_found),
 		cmocka_unit_test(each_mistake_says_line_and_remedy),
 		cmocka_unit_test(all_mistakes_are_told_in_order),
 		cmocka_unit_test(a_missing_file_is_told_apart),

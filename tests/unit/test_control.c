@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "gate/site.h"
 #include "net/tls.h"
 
 static int setup(void **state)
@@ -151,6 +152,41 @@ static void a_wrong_chain_changes_nothing(void **state)
 	admin_stop(l);
 }
 
+static struct site *site_of(struct admin_lab *l, const char *device)
+{
+	char host[64];
+	snprintf(host, sizeof(host), "%s.%s", device, ADMIN_DOMAIN);
+	struct snapshot *s = snapshot_slot_get(l->slot);
+	struct site *site = site_ref(snapshot_route(s, host)->site);
+	snapshot_unref(s);
+	return site;
+}
+
+/* Connections under the old route count for the new one, unless they lead elsewhere. */
+static void a_reload_goes_on_counting_connections(void **state)
+{
+	struct admin_lab *l = *state;
+	static const char *const devices[] = {"nas", "printer"};
+	struct site *was[2];
+	admin_write_conf(l, two_devices);
+	admin_start(l);
+	for (int i = 0; i < 2; i++)
+		was[i] = site_of(l, devices[i]);
+	admin_write_conf(l, "compress: false\ndevices:\n"
+			    "  - name: nas\n    upstream: http://192.168.7.20\n"
+			    "  - name: printer\n    upstream: http://192.168.7.22\n");
+	control_reload(l->c);
+	admin_serve(l, 300);
+	for (int i = 0; i < 2; i++) {
+		struct site *now = site_of(l, devices[i]);
+		assert_ptr_not_equal(now, was[i]);
+		assert_int_equal(site_share(now) == site_share(was[i]), i == 0);
+		site_unref(now);
+		site_unref(was[i]);
+	}
+	admin_stop(l);
+}
+
 static void a_reload_adds_and_withdraws_devices(void **state)
 {
 	struct admin_lab *l = *state;
@@ -187,6 +223,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			open_orders_are_repeated_with_the_same_id_and_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_wrong_chain_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_reload_goes_on_counting_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_reload_adds_and_withdraws_devices, setup, teardown),
 	};

@@ -1,6 +1,12 @@
 /* Unit tests of net/crypto: vectors of FIPS 180, RFC 4231 and RFC 7914. */
 #include "net/crypto.h"
 
+#include <openssl/asn1err.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evperr.h>
+#include <openssl/pemerr.h>
+#include <openssl/x509err.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -15,6 +21,20 @@ static void assert_hex(const uint8_t *got, size_t n, const char *want)
 	assert_true(n <= 64);
 	hex_encode(hex, got, n);
 	assert_string_equal(hex, want);
+}
+
+/* The first of all, and the others after it. */
+static void a_quiet_library_has_its_words_when_asked(void **state)
+{
+	static const unsigned long code = ERR_PACK(ERR_LIB_ASN1, 0, ASN1_R_BAD_OBJECT_HEADER);
+	(void)state;
+	crypto_quiet(true);
+	OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL); /* as TLS would */
+	assert_null(ERR_reason_error_string(code));
+	assert_string_equal(crypto_why(code), "bad object header");
+	assert_non_null(crypto_why(ERR_PACK(ERR_LIB_PEM, 0, PEM_R_NO_START_LINE)));
+	assert_non_null(crypto_why(ERR_PACK(ERR_LIB_X509, 0, X509_R_KEY_VALUES_MISMATCH)));
+	assert_non_null(crypto_why(ERR_PACK(ERR_LIB_EVP, 0, EVP_R_DECODE_ERROR)));
 }
 
 static void sha256_gives_the_standards_vectors(void **state)
@@ -124,6 +144,7 @@ static void random_tokens_differ_and_have_their_length(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_quiet_library_has_its_words_when_asked),
 		cmocka_unit_test(sha256_gives_the_standards_vectors),
 		cmocka_unit_test(hmac_gives_rfc4231_vectors),
 		cmocka_unit_test(scrypt_gives_rfc7914_vectors),

@@ -63,6 +63,29 @@ static void a_rollback_inside_undoes_the_whole(void **state)
 	assert_string_equal(value, "2");
 }
 
+long long sqlite3_memory_used(void); /* its header is at home in store/ */
+
+static void shrinking_gives_memory_back_and_nothing_else(void **state)
+{
+	struct store *s = *state;
+	char value[16];
+	long long before = sqlite3_memory_used(), after;
+	OK(s, meta_set(s->db, "a", "one", &s->e));
+	OK(s, meta_get(s->db, "a", value, sizeof(value), &s->e));
+	db_shrink(s->db);
+	after = sqlite3_memory_used();
+	if (after + 30000 > before)
+		fail_msg("%lld bytes before, %lld after", before, after);
+	OK(s, db_begin(s->db, &s->e));
+	OK(s, meta_set(s->db, "b", "two", &s->e));
+	db_shrink(s->db);
+	OK(s, meta_get(s->db, "b", value, sizeof(value), &s->e));
+	assert_string_equal(value, "two");
+	OK(s, db_commit(s->db, &s->e));
+	OK(s, meta_get(s->db, "a", value, sizeof(value), &s->e));
+	assert_string_equal(value, "one");
+}
+
 static void a_full_disk_is_said_so_and_passes(void **state)
 {
 	struct store *s = *state;
@@ -178,6 +201,7 @@ int main(void)
 		GATE_TEST(the_file_is_private_and_logged_ahead),
 		GATE_TEST(what_was_set_is_there_after_a_crash),
 		GATE_TEST(a_rollback_inside_undoes_the_whole),
+		GATE_TEST(shrinking_gives_memory_back_and_nothing_else),
 		GATE_TEST(a_full_disk_is_said_so_and_passes),
 		GATE_TEST(a_second_writer_is_told_to_wait),
 		GATE_TEST(foreign_files_stay_untouched),

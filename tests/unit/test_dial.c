@@ -130,7 +130,8 @@ static void set_up_net(struct net *n, bool tls)
 
 static void dial_net(struct net *n, const char *host, struct tls_client *tls, const char *name)
 {
-	struct dial_opts o = {host, n->port, tls, name, 5000};
+	struct dial_opts o = {
+		.host = host, .port = n->port, .tls = tls, .name = name, .deadline_ms = 5000};
 	struct end *end = &n->f.a;
 	end->in_call = true;
 	end->s = dial(n->f.loop, &o, &end_cb, end);
@@ -223,13 +224,77 @@ static void a_dial_may_be_closed_at_once(void **state)
 	}
 }
 
+/* A listener whose backlog is full: connecting to it takes for ever. */
+static int full_backlog(int held[4], uint16_t *port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	a.sin_port = htons(*port);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	for (int i = 0; i < 4; i++) {
+		held[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		connect(held[i], (struct sockaddr *)&a, sizeof(a));
+	}
+	return fd;
+}
+
+static void another_address_is_tried_soon(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *hosts[3]; /* .1 listens, .2 is silent, .3 refuses */
+		uint64_t most_ms;
+		int code;
+	} rows[] = {
+		{{"127.0.0.3", "127.0.0.1"},              200,  0            },
+		{{"127.0.0.2", "127.0.0.1"},              900,  0            },
+		{{"127.0.0.2", "127.0.0.3", "127.0.0.1"}, 900,  0            },
+		{{"nowhere.invalid", "127.0.0.1"},        2000, 0            },
+		{{"127.0.0.1", "127.0.0.2"},              200,  0            },
+		{{"127.0.0.3", "127.0.0.3"},              200,  -ECONNREFUSED},
+		{{"127.0.0.2", "127.0.0.3"},              3000, -ETIMEDOUT   },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct net n;
+		int held[4];
+		set_up_net(&n, false);
+		int silent = full_backlog(held, &n.port);
+		unsigned more = rows[i].hosts[2] ? 2 : 1;
+		n.f.a.on_open = close_self;
+		n.f.a.stop_at_close = true;
+		uint64_t begun = loop_now_ms(n.f.loop);
+		n.f.a.s = dial(n.f.loop,
+			&(struct dial_opts){.host = rows[i].hosts[0],
+				.port = n.port,
+				.deadline_ms = 2000,
+				.more = rows[i].hosts + 1,
+				.n_more = more},
+			&end_cb, &n.f.a);
+		loop_run(n.f.loop);
+		if (n.f.a.code != rows[i].code)
+			fail_msg("row %zu: %d, %s", i, n.f.a.code, n.f.a.why);
+		assert_true(loop_now_ms(n.f.loop) - begun <= rows[i].most_ms * 3);
+		if (rows[i].code)
+			assert_non_null(strstr(n.f.a.why, "cannot connect to 127.0.0."));
+		tear_down_net(&n);
+		close(silent);
+		for (int k = 0; k < 4; k++)
+			close(held[k]);
+	}
+}
+
 static void a_silent_peer_meets_the_deadline(void **state)
 {
 	(void)state;
 	struct net n;
 	set_up_net(&n, false); /* accepts, and never speaks TLS */
 	n.f.a.stop_at_close = true;
-	struct dial_opts o = {"127.0.0.1", n.port, lab.client, "www.lan.test", 60};
+	struct dial_opts o = {.host = "127.0.0.1",
+		.port = n.port,
+		.tls = lab.client,
+		.name = "www.lan.test",
+		.deadline_ms = 60};
 	n.f.a.s = dial(n.f.loop, &o, &end_cb, &n.f.a);
 	loop_run(n.f.loop);
 	assert_int_equal(n.f.a.code, -ETIMEDOUT);
@@ -422,6 +487,7 @@ int main(void)
 		cmocka_unit_test(a_name_is_resolved),
 		cmocka_unit_test(nobody_there_is_told),
 		cmocka_unit_test(a_dial_may_be_closed_at_once),
+		cmocka_unit_test(another_address_is_tried_soon),
 		cmocka_unit_test(a_silent_peer_meets_the_deadline),
 		cmocka_unit_test(a_client_trusts_what_it_was_told),
 		cmocka_unit_test(both_ends_export_the_same),

@@ -41,6 +41,7 @@ struct bench {
 	struct err why;
 	uint8_t out[600];
 	size_t out_len, out_sent;
+	uint64_t tick_ms, gap_ms, took_ms; /* the last tick; the longest time between two; all */
 };
 
 static const uint8_t record[] = "\300\014\0\1\0\1\0\0\0\74\0\4\300\250\1\2";
@@ -125,6 +126,9 @@ static void serve_tcp(struct bench *b)
 static void on_tick(struct timer *t)
 {
 	struct bench *b = container_of(t, struct bench, tick);
+	uint64_t now = clock_mono_ms();
+	b->gap_ms = now - b->tick_ms > b->gap_ms ? now - b->tick_ms : b->gap_ms;
+	b->tick_ms = now;
 	serve_udp(b);
 	serve_tcp(b);
 	timer_arm(t, 2);
@@ -171,6 +175,7 @@ static void open_bench(struct bench *b, enum way way)
 	b->port = ntohs(at.sin_port);
 	timer_init(&b->tick, b->loop, on_tick);
 	timer_arm(&b->tick, 1);
+	b->tick_ms = clock_mono_ms();
 }
 
 static struct dnsask_opts question(const struct bench *b, uint64_t deadline_ms)
@@ -194,16 +199,27 @@ static void close_bench(struct bench *b)
 		close(b->client);
 }
 
-static void ask(struct bench *b, enum way way, uint64_t deadline_ms)
+static void ask_once(struct bench *b, enum way way, uint64_t deadline_ms)
 {
+	uint64_t begun = clock_mono_ms(); /* the loop's clock is read as it is made */
 	open_bench(b, way);
 	struct dnsask_opts o = question(b, deadline_ms);
 	assert_non_null(dnsask_start(b->loop, &o, on_answer, b));
 	assert_int_equal(b->calls, 0);
 	loop_run(b->loop);
 	assert_int_equal(b->calls, 1);
+	b->took_ms = clock_mono_ms() - begun;
 	close_bench(b);
 	assert_int_equal(b->calls, 1);
+}
+
+/* Where this thread had to wait for much of the time, the server was away as well: once more. */
+static void ask(struct bench *b, enum way way, uint64_t deadline_ms)
+{
+	unsigned tries = 0;
+	do {
+		ask_once(b, way, deadline_ms);
+	} while (b->gap_ms >= deadline_ms / 4 && ++tries < 20);
 }
 
 static void an_answer_is_handed_over(void **state)
@@ -257,12 +273,11 @@ static void silence_ends_at_the_deadline(void **state)
 {
 	(void)state;
 	struct bench b;
-	uint64_t start = clock_mono_ms();
 	ask(&b, SILENT, 300);
 	assert_false(b.answered);
 	assert_int_equal(b.why.code, -ETIMEDOUT);
 	assert_int_equal(b.datagrams, 2);
-	assert_true(clock_mono_ms() - start >= 290 && clock_mono_ms() - start < 3000);
+	assert_true(b.took_ms >= 290 && b.took_ms < 3000);
 	assert_non_null(strstr(b.why.text, "127.0.0.1"));
 }
 

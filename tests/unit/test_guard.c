@@ -69,8 +69,8 @@ static void add(struct msg *m, const char *name, const char *value)
 static void each_row_gets_its_verdict(void **state)
 {
 	(void)state;
-	struct route *route = route_new();
-	route->embed_from[route->n_embed_from++] = xstrdup("panel.home.test");
+	struct route *route = route_new(ROUTE_LINK, "tv.home.test", "tv");
+	route_allow_embed(route, xstrdup("panel.home.test"));
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		const struct row *r = &rows[i];
 		const char *why;
@@ -108,7 +108,7 @@ static void what_is_loaded_ahead_is_for_the_own_page(void **state)
 		{"same-origin", "prefetch;prerender", NULL, GUARD_OK},
 		{"none", NULL, SIBLING "/", GUARD_OK},
 	};
-	struct route *route = route_new();
+	struct route *route = route_new(ROUTE_LINK, "tv.home.test", "tv");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		const char *why;
 		struct msg *m = msg_new_request("GET", "https", "tv.home.test", "/");

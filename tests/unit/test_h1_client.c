@@ -40,6 +40,8 @@ struct ask {
 	unsigned flags;
 };
 
+#define QUICK_MS 50
+
 struct asker {
 	struct loop *loop;
 	struct peer peer;
@@ -170,7 +172,7 @@ static void on_idle(void *ctx, struct client *c)
 {
 	struct asker *a = ctx;
 	note(a, "idle;");
-	assert_false(c->busy);
+	assert_int_equal(c->room, 1);
 	assert_int_equal(c->served, a->asked);
 	a->body.len = 0;
 	if (a->ask->flags & TWICE && a->asked == 1)
@@ -195,10 +197,10 @@ static void run(struct asker *a)
 	timer_init(&a->resume, a->loop, on_resume);
 	buf_init(&a->body, 64u << 20);
 	static const struct stream_cb none;
-	struct h1_client_opts o = {.head_max = 1024,
+	struct client_opts o = {.head_max = 1024,
 		.fields_max = 20,
-		.idle_ms = a->ask->flags & QUICK ? 50 : 5000,
-		.on_idle = on_idle,
+		.idle_ms = a->ask->flags & QUICK ? QUICK_MS : 5000,
+		.on_room = on_idle,
 		.on_closed = on_closed,
 		.ctx = a};
 	a->client = h1_client_new(stream_from_fd(a->loop, fd, &none, NULL), &o);
@@ -328,9 +330,8 @@ static const struct ask asks[] = {
 #undef B
 };
 
-static void check_ask(size_t i, bool by_byte)
+static struct asker asked(const struct ask *k, bool by_byte)
 {
-	const struct ask *k = &asks[i];
 	struct asker a = {
 		.ask = k,
 		.peer = {.in = k->answer,
@@ -350,6 +351,19 @@ static void check_ask(size_t i, bool by_byte)
 		a.peer.gap_ms = 2;
 	}
 	run(&a);
+	return a;
+}
+
+static void check_ask(size_t i, bool by_byte)
+{
+	const struct ask *k = &asks[i];
+	struct asker a = asked(k, by_byte);
+	/* One that had to wait for half of its limit itself says nothing of that. */
+	for (unsigned n = 0; n < 20 && k->flags & QUICK && a.peer.stall_ms >= QUICK_MS / 2; n++) {
+		buf_done(&a.body);
+		peer_done(&a.peer);
+		a = asked(k, by_byte);
+	}
 	if (strcmp(a.log, k->log))
 		fail_msg("%zu%s: log %s, expected %s (%s)", i, by_byte ? " by bytes" : "", a.log,
 			k->log, k->answer);

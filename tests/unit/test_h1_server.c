@@ -390,15 +390,30 @@ static const struct http_limits quick = {.head_max = 1024,
 	.keepalive_ms = 80,
 	.idle_ms = 60};
 
+/* What came of it says nothing of limits when the whole thread had to wait for half of one. */
+static bool was_stalled(const struct app *a, uint64_t limit_ms, unsigned *tries)
+{
+	return a->peer.stall_ms >= limit_ms / 2 && ++*tries < 20;
+}
+
 static void check_quick(const char *in, const char *out, const char *log, uint64_t gap_ms)
 {
-	struct app a = {
-		.peer = {.in = in, .n = strlen(in), .gap_ms = gap_ms}
-        };
-	run(&a, &quick);
-	assert_string_equal(without_dates(&a.peer), out);
-	assert_string_equal(a.log, log);
-	peer_done(&a.peer);
+	unsigned tries = 0;
+	struct app a;
+	bool fits;
+	do {
+		a = (struct app){
+			.peer = {.in = in, .n = strlen(in), .gap_ms = gap_ms}
+                };
+		run(&a, &quick);
+		fits = !strcmp(without_dates(&a.peer), out) && !strcmp(a.log, log);
+		if (fits || !was_stalled(&a, quick.head_ms, &tries)) {
+			assert_string_equal(buf_str(&a.peer.got), out);
+			assert_string_equal(a.log, log);
+			fits = true;
+		}
+		peer_done(&a.peer);
+	} while (!fits);
 }
 
 static void waits_have_deadlines(void **state)
@@ -422,20 +437,20 @@ static void a_slow_upload_passes_while_bytes_move(void **state)
 	body[40] = 0;
 	char in[256];
 	sprintf(in, POST("/count", "40", "%s"), body);
-	/* A byte every 10 ms: longer than the idle limit in all. */
-	struct app a = {
-		.peer = {.in = in, .n = strlen(in) - 40}
-        };
-	struct peer *p = &a.peer;
 	struct http_limits l = quick;
-	l.head_ms = GUARD_MS;
+	l.head_ms = l.keepalive_ms = GUARD_MS;
 	l.idle_ms = 400;
-	p->n = strlen(in);
-	p->gap_ms = 10;
-	p->close_on = "counted";
-	run(&a, &l);
+	/* A byte every 10 ms: longer than the idle limit in all. */
+	unsigned tries = 0;
+	struct app a;
+	do {
+		a = (struct app){
+			.peer = {.in = in, .n = strlen(in), .gap_ms = 10, .close_on = "counted"}
+                };
+		run(&a, &l);
+		peer_done(&a.peer);
+	} while (strcmp(a.log, "end40;done0;closed0;") && was_stalled(&a, l.idle_ms, &tries));
 	assert_string_equal(a.log, "end40;done0;closed0;");
-	peer_done(p);
 }
 
 static void limits_are_told_apart(void **state)

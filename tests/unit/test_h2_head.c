@@ -9,6 +9,7 @@
 
 #include "http/h2_budget.h"
 #include "http/h2_head.h"
+#include "http/h2_nva.h"
 #include "http/ws.h"
 
 #define GET_ ":method=GET|:scheme=https|:authority=tv.test|:path=/"
@@ -183,7 +184,7 @@ static void a_flood_runs_dry_and_work_does_not(void **state)
 	(void)state;
 	struct h2_budget b;
 	uint64_t now = 1000, n = 0;
-	h2_budget_init(&b, now);
+	h2_budget_init(&b, now, H2_PREFACE_LEN);
 	while (h2_budget_take(&b, H2_COST_RESET, 1, now))
 		n++;
 	assert_int_equal(n, 300);
@@ -201,7 +202,9 @@ static void a_flood_runs_dry_and_work_does_not(void **state)
 static bool input(struct h2_budget *b, const uint8_t *p, size_t n, size_t piece)
 {
 	for (size_t at = 0; at < n; at += piece) {
-		if (!h2_budget_input(b, p + at, n - at < piece ? n - at : piece, 1))
+		enum h2_admission is;
+		h2_budget_admit(b, p + at, n - at < piece ? n - at : piece, 1, &is);
+		if (is != H2_ADMITTED)
 			return false;
 	}
 	return true;
@@ -210,7 +213,7 @@ static bool input(struct h2_budget *b, const uint8_t *p, size_t n, size_t piece)
 static void every_frame_counts_however_it_is_cut(void **state)
 {
 	(void)state;
-	/* A preface, SETTINGS, DATA of 3 bytes, PING, an unknown frame: 50 + 1 + 10 + 1. */
+	/* A preface, SETTINGS, DATA of 3 bytes, PING, an unknown frame: 50 + 10 + 1, and 1. */
 	static const uint8_t bytes[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 				       "\0\0\0\4\0\0\0\0\0"
 				       "\0\0\3\0\0\0\0\0\1abc"
@@ -218,9 +221,36 @@ static void every_frame_counts_however_it_is_cut(void **state)
 				       "\0\0\1\x4d\0\0\0\0\0x";
 	for (size_t piece = 1; piece <= sizeof(bytes); piece++) {
 		struct h2_budget b;
-		h2_budget_init(&b, 1);
+		h2_budget_init(&b, 1, H2_PREFACE_LEN);
 		assert_true(input(&b, bytes, sizeof(bytes) - 1, piece));
-		assert_int_equal(b.left[H2_COST_FRAME], 20000 - 62);
+		assert_int_equal(b.left[H2_COST_FRAME], 20000 - 61);
+		assert_int_equal(b.left[H2_COST_DATA], 20000 - 1);
+	}
+}
+
+static void what_data_is_too_much_comes_again(void **state)
+{
+	(void)state;
+	static const uint8_t bytes[] = "\0\0\2\0\0\0\0\0\1ab"
+				       "\0\0\3\0\0\0\0\0\1cde";
+	for (size_t piece = 1; piece < sizeof(bytes); piece++) {
+		struct h2_budget b;
+		enum h2_admission is = H2_ADMITTED;
+		uint64_t now = 1;
+		size_t at = 0, waits = 0;
+		h2_budget_init(&b, now, 0);
+		assert_true(h2_budget_take(&b, H2_COST_DATA, 19999, now));
+		while (at < sizeof(bytes) - 1) {
+			size_t n = sizeof(bytes) - 1 - at;
+			at += h2_budget_admit(&b, bytes + at, n < piece ? n : piece, now, &is);
+			assert_int_not_equal(is, H2_TOO_MUCH);
+			waits += is == H2_TOO_FAST;
+			now += is == H2_TOO_FAST ? 1 : 0; /* 5 more */
+		}
+		assert_int_equal(waits, 1);
+		assert_int_equal(b.left[H2_COST_DATA], 4);
+		assert_int_equal(b.left[H2_COST_FRAME], 20000);
+		assert_int_equal(b.frame_left + b.head_len, 0);
 	}
 }
 
@@ -239,6 +269,43 @@ static void a_websocket_key_has_one_answer(void **state)
 	assert_false(ws_is_accepted("short", ""));
 }
 
+/* A name that stood elsewhere would only be copied, and nobody would notice. */
+static void names_that_are_not_copied_are_at_their_places(void **state)
+{
+	(void)state;
+	unsigned n = 0;
+	for (unsigned i = 0; i < 256; i++) {
+		const struct h2_nva_name *name = &h2_nva_names[i];
+		n += name->text != NULL;
+		if (name->text)
+			assert_int_equal(h2_nva_place(msg_name_hash(name->text, name->n)), i);
+	}
+	assert_true(n > 50);
+}
+
+static void fields_point_into_the_message_or_at_literals(void **state)
+{
+	(void)state;
+	struct msg *m = msg_new_response(200);
+	struct h2_nva v = {.n = 0};
+	assert_int_equal(msg_add(m, "Server", "s"), 0);
+	assert_int_equal(msg_add(m, "Servex", "x"), 0);
+	assert_int_equal(msg_add(m, "Connection", "close"), 0);
+	assert_int_equal(msg_add(m, "X-Left", "out"), 0);
+	h2_nva_fields(&v, m, "x-left");
+	assert_int_equal(v.n, 2);
+	assert_true((const char *)v.at[0].name != msg_field(m, 0).name);
+	assert_int_equal(v.at[0].flags, NGHTTP2_NV_FLAG_NO_COPY_NAME);
+	assert_ptr_equal(v.at[1].name, msg_field(m, 1).name);
+	assert_int_equal(v.at[1].flags, NGHTTP2_NV_FLAG_NONE);
+	for (unsigned i = 0; i < v.n; i++) {
+		assert_string_equal((const char *)v.at[i].name, msg_field(m, i).name);
+		assert_int_equal(v.at[i].namelen, 6);
+		assert_int_equal(v.at[i].valuelen, 1);
+	}
+	msg_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,7 +317,10 @@ int main(void)
 		cmocka_unit_test(trailers_are_plain_fields),
 		cmocka_unit_test(a_flood_runs_dry_and_work_does_not),
 		cmocka_unit_test(every_frame_counts_however_it_is_cut),
+		cmocka_unit_test(what_data_is_too_much_comes_again),
 		cmocka_unit_test(a_websocket_key_has_one_answer),
+		cmocka_unit_test(names_that_are_not_copied_are_at_their_places),
+		cmocka_unit_test(fields_point_into_the_message_or_at_literals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

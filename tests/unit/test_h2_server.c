@@ -16,19 +16,29 @@
 #include "net/stream.h"
 
 #define LONG (66u << 20) /* more than the server ever keeps of a body */
+#define TEN(s) s s s s s s s s s s
+#define LONG_VALUE TEN("0123456789012345678901234567890123456789") /* 400 */
 
 struct app {
 	struct loop *loop;
 	struct peer peer; /* its socket and guard */
 	struct timer tick, stop;
+	unsigned turns_left; /* before it may stop */
 	struct http_conn *conn;
 	struct exchange *x;
 	nghttp2_session *client;
 	size_t size, sent, got;
 	uint32_t goaway, reset; /* codes; UINT32_MAX: none */
+	bool mute;              /* answers no PING */
+	bool eof;               /* the server sends no more */
 	int status, done, fd;   /* fd: the server's end */
 	bool reads, closed, ended, cleared, long_lived, uploads;
+	bool bare;              /* an answer without a body, of which the handler never says the end */
+	unsigned n_fields, got_fields; /* of the answer, beside what every answer has */
 	struct job job; /* the client's next turn, at once */
+	struct linger *lingers[200]; /* of requests that were given up */
+	unsigned n_lingers, n_requests;
+	bool slow; /* work goes on behind them */
 };
 
 /* ---- the handler ---- */
@@ -52,6 +62,8 @@ static void on_done(struct exchange *x, int status)
 	struct app *a = x->ctx;
 	a->done = usual_errno(status);
 	a->x = NULL;
+	if (a->slow)
+		a->lingers[a->n_lingers++] = exchange_linger(x);
 }
 
 static void on_body(struct exchange *x, const uint8_t *p, size_t n)
@@ -78,10 +90,17 @@ static void on_request(void *ctx, struct exchange *x)
 	x->handler = &handler;
 	x->ctx = a;
 	a->x = x;
+	a->n_requests++;
+	if (a->bare)
+		msg_set_body(m, BODY_NONE, 0);
+	for (unsigned i = 0; i < a->n_fields; i++)
+		assert_int_equal(msg_add(m, "x-v", LONG_VALUE), 0);
 	exchange_respond(x, m, false);
 	msg_free(m);
 	if (a->long_lived)
 		exchange_set_idle(x, 0);
+	if (a->bare)
+		return;
 	if (a->uploads)
 		exchange_resume(x);
 	pour(x);
@@ -121,6 +140,7 @@ static int on_field(nghttp2_session *session, const nghttp2_frame *frame, const 
 	(void)session, (void)frame, (void)name_len, (void)value_len, (void)flags;
 	if (!strcmp((const char *)name, ":status"))
 		a->status = atoi((const char *)value);
+	a->got_fields += !strcmp((const char *)name, "x-v");
 	if (!strcmp((const char *)name, "clear-site-data"))
 		a->cleared = !strcmp((const char *)value, "\"cookies\"");
 	return 0;
@@ -144,8 +164,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *user
 static void client_turn(struct app *a)
 {
 	static uint8_t b[65536];
+	a->turns_left -= a->turns_left > 0;
 	for (int i = 0; a->reads && i < 64; i++) {
 		ssize_t n = recv(a->peer.fd, b, sizeof(b), MSG_DONTWAIT);
+		a->eof |= n == 0;
 		if (n <= 0)
 			break;
 		assert_int_equal(nghttp2_session_mem_recv(a->client, b, (size_t)n), n);
@@ -169,7 +191,11 @@ static void on_tick(struct timer *t)
 
 static void on_stop(struct timer *t)
 {
-	loop_stop(container_of(t, struct app, stop)->loop);
+	struct app *a = container_of(t, struct app, stop);
+	if (a->turns_left)
+		timer_arm(t, 5);
+	else
+		loop_stop(a->loop);
 }
 
 static void client_new(struct app *a)
@@ -183,6 +209,7 @@ static void client_new(struct app *a)
 	nghttp2_session_callbacks_set_on_header_callback(cbs, on_field);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame);
 	nghttp2_option_set_no_http_messaging(opt, 1);
+	nghttp2_option_set_no_auto_ping_ack(opt, a->mute);
 	nghttp2_option_set_max_send_header_block_length(opt, 16u << 20);
 	nghttp2_session_client_new2(&a->client, cbs, a, opt);
 	nghttp2_option_del(opt);
@@ -255,8 +282,10 @@ static void start(struct app *a, const struct http_limits *l)
 	a->conn = h2_serve(stream_from_fd(a->loop, fd, &none, NULL), &o);
 }
 
+/* Time may pass without a turn: each side has some of them in any case. */
 static void run_for(struct app *a, uint64_t ms)
 {
+	a->turns_left = ms ? 8 : 0;
 	if (ms)
 		timer_arm(&a->stop, ms);
 	loop_run(a->loop);
@@ -333,6 +362,37 @@ static void a_head_that_is_refused_is_waited_for_no_longer(void **state)
 	finish(&a);
 }
 
+/* Its stream is newer than any that the server knew when it announced its end. */
+static void a_request_that_crosses_the_goodbye_is_served(void **state)
+{
+	struct app a = {.reads = true};
+	(void)state;
+	start(&a, &http_limits_default);
+	run_for(&a, 50);
+	ask(&a, 0, nothing, 0);
+	nghttp2_session_send(a.client);
+	http_conn_drain(a.conn, 5000);
+	run_for(&a, 200);
+	assert_non_null(a.x);
+	assert_int_equal(a.goaway, NGHTTP2_NO_ERROR);
+	assert_false(a.closed);
+	finish(&a);
+}
+
+static void who_answers_no_ping_is_left_all_the_same(void **state)
+{
+	struct app a = {.reads = true, .mute = true};
+	(void)state;
+	start(&a, &http_limits_default);
+	http_conn_drain(a.conn, 60000);
+	run_for(&a, 100);
+	assert_int_equal(a.goaway, NGHTTP2_NO_ERROR);
+	assert_false(a.eof);
+	run_for(&a, 1500);
+	assert_true(a.eof);
+	finish(&a);
+}
+
 static void fields_that_are_not_allowed_cost_as_much_as_others(void **state)
 {
 	static char value[2901];
@@ -366,6 +426,41 @@ static void too_many_cookies_are_cleared(void **state)
 	finish(&a);
 }
 
+/* Near the most that a message holds: to the library, more than it sends unless it is told to. */
+static void the_largest_head_is_sent(void **state)
+{
+	struct app a = {.reads = true, .size = 5000, .n_fields = 158};
+	(void)state;
+	start(&a, &http_limits_default);
+	ask(&a, 0, nothing, 0);
+	run_for(&a, 2000);
+	assert_int_equal(a.status, 200);
+	assert_int_equal(a.got_fields, a.n_fields);
+	assert_true(a.ended);
+	finish(&a);
+}
+
+/* The client has all that it will get, so nothing on the wire tells that the handler waits. */
+static void an_answer_without_a_body_is_waited_for_briefly(void **state)
+{
+	struct http_limits l = http_limits_default;
+	struct app a = {.reads = true, .bare = true};
+	(void)state;
+	l.idle_ms = 100;
+	start(&a, &l);
+	static nghttp2_nv head[4];
+	head[0] = nv(":method", "HEAD");
+	head[1] = nv(":scheme", "http");
+	head[2] = nv(":authority", "a.example");
+	head[3] = nv(":path", "/");
+	assert_true(nghttp2_submit_request(a.client, NULL, head, 4, NULL, NULL) > 0);
+	run_for(&a, 1000);
+	assert_int_equal(a.status, 200);
+	assert_int_equal(a.done, -110);
+	assert_null(a.x);
+	finish(&a);
+}
+
 static void a_client_that_vanished_is_found_where_nothing_is_sent(void **state)
 {
 	struct app a = {.reads = true, .long_lived = true};
@@ -379,6 +474,54 @@ static void a_client_that_vanished_is_found_where_nothing_is_sent(void **state)
 	assert_int_equal(getsockopt(a.fd, SOL_SOCKET, SO_KEEPALIVE, &on, &n), 0);
 	assert_true(on);
 	finish(&a);
+}
+
+static void reset(struct app *a, int32_t first, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		nghttp2_submit_rst_stream(
+			a->client, NGHTTP2_FLAG_NONE, first + 2 * (int32_t)i, NGHTTP2_CANCEL);
+}
+
+static void who_gives_up_gets_no_more_at_once_than_who_waits(void **state)
+{
+	struct app a = {.reads = true, .slow = true};
+	(void)state;
+	start(&a, &http_limits_default);
+	for (int i = 0; i < 60; i++)
+		ask(&a, 0, nothing, 0);
+	run_for(&a, 50);
+	reset(&a, 3, 59); /* all but the first; a reset of that stops the run */
+	run_for(&a, 50);
+	assert_int_equal(a.n_lingers, 59);
+	for (int i = 0; i < 60; i++)
+		ask(&a, 0, nothing, 0);
+	run_for(&a, 50);
+	assert_int_equal(a.n_requests, 100);
+	assert_int_equal(a.reset, NGHTTP2_REFUSED_STREAM);
+	assert_int_equal(a.goaway, UINT32_MAX);
+	for (unsigned i = 0; i < 59; i++)
+		linger_done(a.lingers[i]);
+	a.slow = false;
+	for (int i = 0; i < 20; i++)
+		ask(&a, 0, nothing, 0);
+	run_for(&a, 50);
+	assert_int_equal(a.n_requests, 120);
+	finish(&a);
+}
+
+static void work_may_outlive_its_connection(void **state)
+{
+	struct app a = {.reads = true, .slow = true};
+	(void)state;
+	start(&a, &http_limits_default);
+	for (int i = 0; i < 3; i++)
+		ask(&a, 0, nothing, 0);
+	run_for(&a, 50);
+	finish(&a);
+	assert_int_equal(a.n_lingers, 3);
+	for (unsigned i = 0; i < 3; i++)
+		linger_done(a.lingers[i]);
 }
 
 #define PIECE 2048u
@@ -420,9 +563,15 @@ int main(void)
 		cmocka_unit_test(a_long_body_passes_through_a_small_window),
 		cmocka_unit_test(who_never_reads_is_left),
 		cmocka_unit_test(a_head_that_is_refused_is_waited_for_no_longer),
+		cmocka_unit_test(a_request_that_crosses_the_goodbye_is_served),
+		cmocka_unit_test(who_answers_no_ping_is_left_all_the_same),
 		cmocka_unit_test(fields_that_are_not_allowed_cost_as_much_as_others),
 		cmocka_unit_test(too_many_cookies_are_cleared),
 		cmocka_unit_test(a_fast_upload_is_no_flood),
+		cmocka_unit_test(who_gives_up_gets_no_more_at_once_than_who_waits),
+		cmocka_unit_test(work_may_outlive_its_connection),
+		cmocka_unit_test(the_largest_head_is_sent),
+		cmocka_unit_test(an_answer_without_a_body_is_waited_for_briefly),
 		cmocka_unit_test(a_client_that_vanished_is_found_where_nothing_is_sent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,9 @@
 #include "store_db.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
+#include "base/xalloc.h"
 #include "store/attempts.h"
 #include "store/ledger.h"
 #include "store/published.h"
@@ -112,6 +114,33 @@ static void an_old_address_is_remembered_until_gone(void **state)
 		published_mark(s->db, "tv.x.y", "fd00::1", PUBLISHED_ABSENT, &s->e), -ENOENT);
 }
 
+static off_t log_size(const struct store *s)
+{
+	struct stat st;
+	char *path = xasprintf("%s-wal", s->path);
+	assert_int_equal(stat(path, &st), 0);
+	free(path);
+	return st.st_size;
+}
+
+/* A gate that starts asks for all its names again; each write is a wait for the disk. */
+static void what_is_wanted_already_is_not_written(void **state)
+{
+	struct store *s = *state;
+	want(s, "tv.x.y", "192.168.1.1", "fd00::1");
+	want(s, "nas.x.y", "192.168.1.1", NULL);
+	off_t before = log_size(s);
+	want(s, "tv.x.y", "fd00::1", "192.168.1.1");
+	want(s, "nas.x.y", "192.168.1.1", NULL);
+	want(s, "never.x.y", NULL, NULL);
+	assert_int_equal(log_size(s), before);
+	want(s, "tv.x.y", "fd00::1", NULL);
+	assert_true(log_size(s) > before);
+	before = log_size(s);
+	want(s, "tv.x.y", "fd00::2", NULL);
+	assert_true(log_size(s) > before);
+}
+
 static void a_name_taken_out_goes_when_dns_is_clean(void **state)
 {
 	struct store *s = *state;
@@ -181,6 +210,7 @@ int main(void)
 		STEWARD_TEST(a_crash_at_any_step_leaves_a_row),
 		STEWARD_TEST(values_of_one_name_stand_side_by_side),
 		STEWARD_TEST(an_old_address_is_remembered_until_gone),
+		STEWARD_TEST(what_is_wanted_already_is_not_written),
 		STEWARD_TEST(a_name_taken_out_goes_when_dns_is_clean),
 		STEWARD_TEST(the_back_off_survives_a_restart),
 	};

@@ -44,6 +44,37 @@ static void slow_failures_and_successes_do_not_add_up(void **state)
 	limit_free(l);
 }
 
+/* Each loop reads the clock when it wakes. */
+static void a_failure_told_a_little_late_counts_too(void **state)
+{
+	(void)state;
+	struct limit *l = limit_new(&opts);
+	limit_failed(l, "a", 1000);
+	limit_failed(l, "a", 999);
+	limit_failed(l, "a", 998);
+	assert_true(limit_wait_s(l, "a", 1000) > 0);
+	limit_free(l);
+}
+
+static void what_was_forgiven_does_not_add_up_but_unlocks_nothing(void **state)
+{
+	(void)state;
+	struct limit *l = limit_new(&opts);
+	limit_forgive(l, "a");
+	for (int i = 0; i < 10; i++) {
+		limit_failed(l, "a", 1000);
+		limit_failed(l, "a", 1000);
+		assert_int_equal(limit_wait_s(l, "a", 1000), 0);
+		limit_forgive(l, "a");
+		limit_forgive(l, "a");
+	}
+	for (int i = 0; i < 3; i++)
+		limit_failed(l, "a", 1000);
+	limit_forgive(l, "a");
+	assert_int_equal(limit_wait_s(l, "a", 1000), 60);
+	limit_free(l);
+}
+
 static void the_oldest_key_makes_room(void **state)
 {
 	(void)state;
@@ -82,6 +113,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_third_failure_locks_for_a_minute),
 		cmocka_unit_test(slow_failures_and_successes_do_not_add_up),
+		cmocka_unit_test(a_failure_told_a_little_late_counts_too),
+		cmocka_unit_test(what_was_forgiven_does_not_add_up_but_unlocks_nothing),
 		cmocka_unit_test(the_oldest_key_makes_room),
 		cmocka_unit_test(one_host_is_one_key),
 	};

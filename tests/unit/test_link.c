@@ -1,10 +1,11 @@
 /* Device links and dialled upstreams on one loop: joining, limits, cutting. */
 #include "gate_rig.h"
 
-#include <netinet/in.h>
-
+#include "gate_door.h"
 #include "gate/link.h"
+#include "gate/link_quota.h"
 #include "gate/pool.h"
+#include "gate/site.h"
 #include "gate/snapshot.h"
 #include "gate/upstream.h"
 #include "http/client.h"
@@ -13,13 +14,25 @@
 static unsigned told, links;
 static char told_device[64], told_peer[46];
 
-static void on_links(void *ctx, const char *device, unsigned n, const char *peer)
+static void on_links(void *ctx, const char *device, const struct link_count *now)
 {
 	(void)ctx;
 	told++;
-	links = n;
+	links = now->n;
 	snprintf(told_device, sizeof(told_device), "%s", device);
-	snprintf(told_peer, sizeof(told_peer), "%s", peer);
+	snprintf(told_peer, sizeof(told_peer), "%s", now->peer);
+}
+
+static int make_quota(void **state)
+{
+	*state = link_quota_new();
+	return 0;
+}
+
+static int free_quota(void **state)
+{
+	link_quota_free(*state);
+	return 0;
 }
 
 static unsigned foreign;
@@ -66,7 +79,8 @@ static void links_are_counted_and_cut_by_device(void **state)
 	struct far tv[2], lamp;
 	struct list *all;
 	struct want w, waits;
-	struct link_table *t = link_table_new(rig_loop, on_links, NULL);
+	struct link_table *t = link_table_new(&(struct link_table_opts){
+		.loop = rig_loop, .quota = *state, .on_count = on_links});
 	told = foreign = 0;
 	add(t, "tv", &tv[0]);
 	assert_int_equal(links, 1);
@@ -104,7 +118,8 @@ static void a_device_without_links_is_away(void **state)
 	(void)state;
 	struct far f;
 	struct list *all;
-	struct link_table *t = link_table_new(rig_loop, on_links, NULL);
+	struct link_table *t = link_table_new(&(struct link_table_opts){
+		.loop = rig_loop, .quota = *state, .on_count = on_links});
 	assert_int_equal(link_away_ms(t, "tv"), 0); /* not seen since the start: one may wait */
 	link_pool(t, "tv", &all);
 	assert_true(link_away_ms(t, "tv") > 0);
@@ -125,7 +140,8 @@ static void a_link_above_the_limit_is_closed(void **state)
 {
 	(void)state;
 	static struct far f[LINKS_PER_DEVICE_MAX + 1];
-	struct link_table *t = link_table_new(rig_loop, on_links, NULL);
+	struct link_table *t = link_table_new(&(struct link_table_opts){
+		.loop = rig_loop, .quota = *state, .on_count = on_links});
 	foreign = 0;
 	for (unsigned i = 0; i <= LINKS_PER_DEVICE_MAX; i++)
 		add(t, "tv", &f[i]);
@@ -141,50 +157,6 @@ static void a_link_above_the_limit_is_closed(void **state)
 }
 
 /* ---- upstreams ---- */
-
-struct door {
-	int fd;
-	uint16_t port;
-	int taken[64];
-	unsigned n;
-};
-
-static void open_door(struct door *d)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t n = sizeof(a);
-	*d = (struct door){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
-	assert_int_equal(bind(d->fd, (struct sockaddr *)&a, n), 0);
-	assert_int_equal(listen(d->fd, 64), 0);
-	assert_int_equal(getsockname(d->fd, (struct sockaddr *)&a, &n), 0);
-	d->port = ntohs(a.sin_port);
-}
-
-static unsigned door_visits(struct door *d)
-{
-	int fd;
-	while (d->n < 64 && (fd = accept(d->fd, NULL, NULL)) >= 0)
-		d->taken[d->n++] = fd;
-	return d->n;
-}
-
-static void close_door(struct door *d)
-{
-	for (unsigned i = 0; i < d->n; i++)
-		close(d->taken[i]);
-	close(d->fd);
-}
-
-static struct route *route_to(uint16_t port)
-{
-	struct route *r = route_new();
-	r->kind = ROUTE_UPSTREAM;
-	strcpy(r->host, "nas.home.test");
-	strcpy(r->device, "nas");
-	strcpy(r->up_host, "127.0.0.1");
-	r->up_port = port;
-	return r;
-}
 
 static struct upstream_table *new_table(void)
 {
@@ -287,13 +259,15 @@ static void a_changed_target_gets_a_new_pool(void **state)
 	open_door(&d[1]);
 	struct upstream_table *t = new_table();
 	struct route *a = route_to(d[0].port), *same = route_to(d[0].port);
-	struct route *b = route_to(d[1].port);
+	struct route *b = route_to(d[1].port), *shy = route_to(d[0].port);
 	struct pool *p = upstream_pool(t, a, &all);
 	take(p, &w[0]);
 	UNTIL(w[0].called && door_visits(&d[0]));
 	assert_ptr_equal(upstream_pool(t, same, &all), p); /* read again, nothing new */
-	take(p, &w[1]);                                    /* dialling when its target goes */
-	rig_turn();
+	assert_int_equal(tls_client_new_pin(&shy->up_tls, (const uint8_t[32]){1}, NULL), 0);
+	take(upstream_pool(t, shy, &all), &w[1]); /* dialling when its target goes */
+	UNTIL(door_visits(&d[0]) > 1);
+	assert_int_equal(w[1].called, 0);
 	take(upstream_pool(t, b, &all), &w[2]);
 	assert_int_equal(w[1].code, -ECANCELED);
 	UNTIL(w[2].called && door_visits(&d[1]));
@@ -307,6 +281,7 @@ static void a_changed_target_gets_a_new_pool(void **state)
 	upstream_table_free(NULL);
 	route_unref(a);
 	route_unref(b);
+	route_unref(shy);
 	route_unref(same);
 	for (int i = 0; i < 2; i++) {
 		door_visits(&d[i]);
@@ -368,5 +343,5 @@ int main(void)
 		RIG_TEST(a_changed_target_gets_a_new_pool),
 		RIG_TEST(a_newer_snapshot_cuts_only_what_changed),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_quota, free_quota);
 }

@@ -134,7 +134,7 @@ struct clock_test {
 	struct loop *loop;
 	struct timer timers[TIMERS];
 	struct timer end;
-	uint64_t last_ms;
+	uint64_t due[TIMERS], last_due;
 	unsigned fired, cancelled;
 	bool moved;
 };
@@ -143,9 +143,16 @@ static struct clock_test ct;
 static void on_num_timer(struct timer *t)
 {
 	assert_int_equal(t->at_ms, 0);
-	assert_true(loop_now_ms(ct.loop) >= ct.last_ms);
-	ct.last_ms = loop_now_ms(ct.loop);
+	uint64_t due = ct.due[t - ct.timers];
+	assert_in_range(due, ct.last_due, loop_now_ms(ct.loop));
+	ct.last_due = due;
 	ct.fired++;
+}
+
+static void arm(unsigned i, unsigned ms)
+{
+	timer_arm(&ct.timers[i], ms);
+	ct.due[i] = ct.timers[i].at_ms;
 }
 
 static void on_end(struct timer *t)
@@ -161,7 +168,7 @@ static void timers_fire_in_order_unless_cancelled(void **state)
 	for (unsigned i = 0; i < TIMERS; i++) {
 		timer_init(&ct.timers[i], ct.loop, on_num_timer);
 		seed = seed * 1103515245u + 12345u;
-		timer_arm(&ct.timers[i], (seed >> 16) % 30);
+		arm(i, (seed >> 16) % 30);
 	}
 	for (unsigned i = 0; i < TIMERS; i += 3) {
 		timer_cancel(&ct.timers[i]);
@@ -169,7 +176,7 @@ static void timers_fire_in_order_unless_cancelled(void **state)
 		ct.cancelled++;
 	}
 	for (unsigned i = 1; i < TIMERS; i += 3)
-		timer_arm(&ct.timers[i], i % 40);
+		arm(i, i % 40);
 	timer_init(&ct.end, ct.loop, on_end);
 	timer_arm(&ct.end, 60);
 	loop_run(ct.loop);

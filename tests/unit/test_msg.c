@@ -1,5 +1,5 @@
 /* Message heads: fields, growth, hop-by-hop rules. */
-#include "http/msg.h"
+#include "http/msg_build.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -97,6 +97,51 @@ static void forbidden_fields_are_refused(void **state)
 	assert_int_equal(msg_add(m, "empty", " "), 0);
 	assert_string_equal(msg_get(m, "empty"), "");
 	msg_free(m);
+}
+
+/* What RFC 9110 §5.6.2 lets stand in a token. */
+static bool is_token_byte(int c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static void judge_name(char *name, int byte)
+{
+	struct msg *m = msg_new_response(200);
+	bool good = is_token_byte(byte);
+	assert_int_equal(msg_add_n(m, name, strlen(name), "v", 1), good ? 0 : -EINVAL);
+	if (good) {
+		for (char *p = name; *p; p++)
+			*p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+		assert_string_equal(msg_field(m, 0).name, name);
+		assert_string_equal(msg_get(m, name), "v");
+	}
+	msg_free(m);
+}
+
+static void judge_value(const char *value, size_t n, int byte)
+{
+	struct msg *m = msg_new_response(200);
+	bool good = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+	assert_int_equal(msg_add_n(m, "n", 1, value, n), good ? 0 : -EINVAL);
+	if (good)
+		assert_memory_equal(msg_get(m, "n"), value, n + 1);
+	msg_free(m);
+}
+
+static void each_byte_is_judged_at_each_place(void **state)
+{
+	(void)state;
+	for (size_t n = 1; n <= 25; n++)
+		for (size_t at = 0; at < n; at++)
+			for (int byte = 1; byte < 256; byte++) {
+				char text[32] = "Content-Security-Policy-X";
+				text[n] = 0;
+				text[at] = (char)byte;
+				judge_value(text, n, byte);
+				judge_name(text, byte);
+			}
 }
 
 static void set_replaces_all_and_keeps_on_refusal(void **state)
@@ -242,6 +287,7 @@ int main(void)
 		cmocka_unit_test(start_line_cannot_split_a_message),
 		cmocka_unit_test(every_method_is_known),
 		cmocka_unit_test(forbidden_fields_are_refused),
+		cmocka_unit_test(each_byte_is_judged_at_each_place),
 		cmocka_unit_test(set_replaces_all_and_keeps_on_refusal),
 		cmocka_unit_test(fields_stop_at_64_kib),
 		cmocka_unit_test(many_fields_survive_growth_and_copy),

@@ -12,7 +12,7 @@ struct want {
 	unsigned called;
 };
 
-static unsigned needs, counts, last_count;
+static unsigned needs, counts, last_count, first_uses;
 
 static void on_need(void *ctx)
 {
@@ -27,12 +27,19 @@ static void on_count(void *ctx, unsigned n)
 	last_count = n;
 }
 
+static void on_first_use(void *ctx)
+{
+	(void)ctx;
+	first_uses++;
+}
+
 static struct pool *new_pool(uint64_t idle_close_ms)
 {
-	needs = counts = last_count = 0;
+	needs = counts = last_count = first_uses = 0;
 	return pool_new(&(struct pool_opts){.loop = rig_loop,
 		.on_need = on_need,
 		.on_count = on_count,
+		.on_first_use = on_first_use,
 		.idle_close_ms = idle_close_ms});
 }
 
@@ -130,6 +137,26 @@ static void the_newest_idle_connection_goes_first(void **state)
 	}
 }
 
+static void the_first_use_of_each_connection_is_told(void **state)
+{
+	(void)state;
+	struct far f[2];
+	struct pool *p = new_pool(0);
+	add(p, &f[0]);
+	rig_turns(3);
+	assert_int_equal(first_uses, 0);
+	use(p, &f[0]);
+	use(p, &f[0]);
+	assert_int_equal(first_uses, 1);
+	add(p, &f[1]);
+	use(p, &f[1]);
+	assert_int_equal(first_uses, 2);
+	pool_free(p);
+	rig_turns(5);
+	far_done(&f[0]);
+	far_done(&f[1]);
+}
+
 static void a_fresh_want_waits_for_a_connection_that_nobody_used(void **state)
 {
 	(void)state;
@@ -185,6 +212,38 @@ static void one_fresh_want_costs_one_used_connection(void **state)
 	pool_cancel(&more.w);
 	pool_free(p);
 	for (int i = 0; i < 3; i++)
+		far_done(&f[i]);
+}
+
+/* What becomes free goes to whoever waits, so none is ever idle. */
+static void a_fresh_want_gets_its_turn_under_load(void **state)
+{
+	(void)state;
+	struct far f[2];
+	struct want busy, fresh, more;
+	struct pool *p = new_pool(0);
+	add(p, &f[0]);
+	use(p, &f[0]);
+	take(p, &busy, false, false);
+	UNTIL(busy.called);
+	start(busy.client);
+	UNTIL(far_has(&f[0], "\r\n\r\n"));
+	take(p, &fresh, true, false);
+	take(p, &more, false, false);
+	rig_turns(3);
+	pool_drop_used(p);
+	assert_false(far_is_closed(&f[0]));
+	far_say(&f[0], "HTTP/1.1 204 Fine\r\n\r\n");
+	UNTIL(far_is_closed(&f[0]));
+	far_close(&f[0]);
+	UNTIL(pool_count(p) == 0);
+	add(p, &f[1]);
+	UNTIL(fresh.called);
+	assert_non_null(fresh.client);
+	assert_int_equal(more.called, 0);
+	pool_cancel(&more.w);
+	pool_free(p);
+	for (int i = 0; i < 2; i++)
 		far_done(&f[i]);
 }
 
@@ -357,8 +416,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(the_newest_idle_connection_goes_first),
+		RIG_TEST(the_first_use_of_each_connection_is_told),
 		RIG_TEST(a_fresh_want_waits_for_a_connection_that_nobody_used),
 		RIG_TEST(one_fresh_want_costs_one_used_connection),
+		RIG_TEST(a_fresh_want_gets_its_turn_under_load),
 		RIG_TEST(an_upgrade_leaves_the_last_spare),
 		RIG_TEST(upgrades_leave_two_of_what_an_agent_may_have),
 		RIG_TEST(a_dead_idle_connection_is_not_counted_as_a_spare),

@@ -1,85 +1,7 @@
-/* Exchanges carried to a device and back: a browser and devices, each the far end of a socket pair,
- * with the real server, pool and client between them. */
-#include "gate_rig.h"
+/* Exchanges carried to a device and back. */
+#include "proxy_rig.h"
 
 #include "base/clock.h"
-#include "gate/pool.h"
-#include "gate/proxy.h"
-#include "gate/session.h"
-#include "http/msg.h"
-#include "http/server.h"
-#include "net/crypto.h"
-
-static struct pool *pool;
-static struct list all;
-static struct session *session;
-static unsigned closed, asked;
-static uint64_t idle_ms;
-static struct far browser;
-static const struct stream_cb no_cb;
-
-static int64_t away_since;
-
-static void on_request(void *ctx, struct exchange *x)
-{
-	(void)ctx;
-	asked++;
-	proxy_exchange(x, &(struct proxy_opts){.pool = pool,
-				  .session = session,
-				  .user = session ? "ann" : NULL,
-				  .host = "tv.home.test",
-				  .device = "tv",
-				  .away_since = away_since,
-				  .idle_ms = idle_ms,
-				  .tunnel_idle_ms = 60000,
-				  .all = &all});
-}
-
-static void on_closed(void *ctx, struct http_conn *c)
-{
-	(void)ctx, (void)c;
-	closed++;
-}
-
-static const struct http_server_opts opts = {
-	.limits = &http_limits_default, .on_request = on_request, .on_closed = on_closed};
-
-static void open_browser(void)
-{
-	http_serve(stream_from_fd(rig_loop, far_open(&browser), &no_cb, NULL), &opts);
-}
-
-static void add_device(struct far *f)
-{
-	pool_add(pool, stream_from_fd(rig_loop, far_open(f), &no_cb, NULL));
-}
-
-static int begin(void **state)
-{
-	if (rig_begin(state) < 0)
-		return -1;
-	list_init(&all);
-	pool = pool_new(&(struct pool_opts){.loop = rig_loop});
-	session = NULL;
-	closed = asked = 0;
-	idle_ms = 60000;
-	open_browser();
-	return 0;
-}
-
-static int end(void **state)
-{
-	far_done(&browser);
-	proxy_cut_all(&all);
-	pool_free(pool);
-	rig_turns(5);
-	return rig_end(state);
-}
-
-#define PROXY_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
-#define GET "GET / HTTP/1.1\r\nHost: tv.home.test\r\n\r\n"
-#define POST "POST / HTTP/1.1\r\nHost: tv.home.test\r\n"
-#define OK "HTTP/1.1 200 OK\r\n"
 
 static void requests_go_there_and_answers_come_back(void **state)
 {
@@ -265,10 +187,10 @@ static void a_tunnel_may_be_silent(void **state)
 {
 	(void)state;
 	struct far d;
-	idle_ms = 60;
+	idle_ms = 250; /* which the head still has to keep */
 	open_tunnel(&d);
 	uint64_t begun = clock_mono_ms();
-	while (clock_mono_ms() - begun < 4 * idle_ms)
+	while (clock_mono_ms() - begun < 2 * idle_ms)
 		rig_turn();
 	far_forget(&d);
 	far_say(&browser, "still here");
@@ -435,20 +357,6 @@ static void event_streams_are_long_lived(void **state)
 	far_done(&d[1]);
 }
 
-static void a_silent_device_becomes_a_page(void **state)
-{
-	(void)state;
-	struct far d;
-	idle_ms = 60;
-	add_device(&d);
-	far_say(&browser, GET);
-	UNTIL(far_has(&browser, "HTTP/1.1 504 "));
-	UNTIL(far_has(&browser, "it has said nothing"));
-	assert_false(browser.eof);
-	UNTIL((far_read(&d), d.eof)); /* who knows what it would still answer */
-	far_done(&d);
-}
-
 static void a_browser_that_stops_inside_its_body_is_cut(void **state)
 {
 	(void)state;
@@ -461,12 +369,10 @@ static void a_browser_that_stops_inside_its_body_is_cut(void **state)
 	far_done(&d);
 }
 
-/* Five pieces, each well within the limit, all together beyond it. */
-static void a_slow_body_that_moves_is_not_cut(void **state)
+/* Five pieces, each well within the limit, all together beyond it; has the answer come? */
+static bool a_slow_body_passes(void)
 {
-	(void)state;
 	struct far d;
-	idle_ms = 150;
 	add_device(&d);
 	far_say(&browser, POST "Content-Length: 5\r\n\r\n");
 	uint64_t begun = clock_mono_ms();
@@ -474,72 +380,33 @@ static void a_slow_body_that_moves_is_not_cut(void **state)
 		uint64_t piece = clock_mono_ms();
 		while (clock_mono_ms() - piece < 50)
 			rig_turn();
-		far_say(&browser, "x");
+		send(browser.fd, "x", 1, MSG_NOSIGNAL);
 	}
 	assert_true(clock_mono_ms() - begun > idle_ms);
-	UNTIL(far_has(&d, "xxxxx"));
-	far_say(&d, OK "Content-Length: 2\r\n\r\nok");
-	UNTIL(far_has(&browser, "ok"));
+	UNTIL(far_has(&d, "xxxxx") || far_is_closed(&d));
+	send(d.fd, OK "Content-Length: 2\r\n\r\nok", sizeof(OK "Content-Length: 2\r\n\r\nok") - 1,
+		MSG_NOSIGNAL);
+	UNTIL(far_has(&browser, "\r\n\r\n") || far_is_closed(&browser));
+	bool passed = far_has(&browser, "HTTP/1.1 200");
+	if (passed)
+		UNTIL(far_has(&browser, "ok"));
 	far_done(&d);
+	return passed;
 }
 
-static void errors_are_pages_for_people_and_json_for_scripts(void **state)
+/* A loop that had to wait for long itself proves nothing. */
+static void a_slow_body_that_moves_is_not_cut(void **state)
 {
 	(void)state;
-	struct err e;
-	far_say(&browser, "GET / HTTP/1.1\r\nHost: tv.home.test\r\nAccept: text/html, */*\r\n\r\n");
-	UNTIL(pool_waiting(pool));
-	err_set(&e, -ETIMEDOUT, "it <took> long");
-	pool_fail_waiting(pool, &e);
-	UNTIL(far_has(&browser, "</html>"));
-	assert_true(far_has(&browser, "HTTP/1.1 503"));
-	assert_true(far_has(&browser, "Retry-After: 3\r\n"));
-	assert_true(far_has(&browser, "Content-Type: text/html"));
-	assert_true(far_has(&browser, "it &#60;took&#62; long"));
-	far_forget(&browser);
-	far_say(&browser, "GET / HTTP/1.1\r\nHost: tv.home.test\r\nAccept: */*\r\n\r\n");
-	UNTIL(pool_waiting(pool));
-	err_set(&e, -ECONNREFUSED, "say \"no\"");
-	pool_fail_waiting(pool, &e);
-	UNTIL(far_has(&browser, "}}"));
-	assert_true(far_has(&browser, "HTTP/1.1 502"));
-	assert_false(far_has(&browser, "Retry-After"));
-	assert_true(far_has(&browser, "Content-Type: application/json\r\n"));
-	assert_true(far_has(&browser, "say \\u0022no\\u0022"));
-}
-
-static void who_waits_for_a_device_hears_since_when(void **state)
-{
-	(void)state;
-	static const struct {
-		int64_t away_s;
-		const char *span;
-	} rows[] = {{1, "(1 second)"}, {719, "(11 minutes)"}, {3600, "(1 hour)"}, {172800, "(2 days)"}};
-	struct err e;
-	err_set(&e, -ETIMEDOUT, "nothing became free");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		far_forget(&browser);
-		away_since = clock_unix() - rows[i].away_s;
-		far_say(&browser, "GET / HTTP/1.1\r\nHost: tv.home.test\r\n"
-				  "Accept: text/html\r\n\r\n");
-		UNTIL(pool_waiting(pool));
-		pool_fail_waiting(pool, &e);
-		UNTIL(far_has(&browser, "</html>"));
-		assert_true(far_has(&browser, "tv has not been reachable since <time datetime=\""));
-		assert_true(far_has(&browser, rows[i].span));
-		assert_true(far_has(&browser, "; script-src 'sha256-"));
-		assert_true(far_has(&browser, "data-again=\"3\""));
+	idle_ms = 150;
+	rig_turn();
+	rig_gap_ms = 0;
+	for (unsigned tries = 1; !a_slow_body_passes(); tries++) {
+		assert_true(rig_gap_ms >= 50 && tries < 20);
+		rig_gap_ms = 0;
+		far_done(&browser);
+		open_browser();
 	}
-	far_forget(&browser);
-	far_say(&browser, "POST / HTTP/1.1\r\nHost: tv.home.test\r\nAccept: text/html\r\n"
-			  "Content-Length: 0\r\n\r\n");
-	UNTIL(pool_waiting(pool));
-	pool_fail_waiting(pool, &e);
-	UNTIL(far_has(&browser, "</html>"));
-	assert_true(far_has(&browser, "Retry-After: 3\r\n"));
-	assert_false(far_has(&browser, "refresh")); /* a form is not sent twice */
-	assert_false(far_has(&browser, "<script"));
-	away_since = 0;
 }
 
 int main(void)
@@ -560,11 +427,8 @@ int main(void)
 		PROXY_TEST(a_browser_that_leaves_ends_the_call),
 		PROXY_TEST(a_revoked_session_cuts_its_tunnel),
 		PROXY_TEST(event_streams_are_long_lived),
-		PROXY_TEST(a_silent_device_becomes_a_page),
 		PROXY_TEST(a_browser_that_stops_inside_its_body_is_cut),
 		PROXY_TEST(a_slow_body_that_moves_is_not_cut),
-		PROXY_TEST(errors_are_pages_for_people_and_json_for_scripts),
-		PROXY_TEST(who_waits_for_a_device_hears_since_when),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,26 +19,33 @@ static void a_host_is_read_strictly_from_an_authority(void **state)
 {
 	(void)state;
 	static const struct {
-		const char *authority, *host;
+		const char *authority;
+		bool known;
 	} rows[] = {
-		{"tv.home.test", "tv.home.test"},
-		{"TV.Home.Test:8443", "tv.home.test"},
-		{"tv.home.test:", "tv.home.test"},
-		{"", NULL},
-		{":443", NULL},
-		{"tv.home.test.", NULL},
-		{"tv..home.test", NULL},
-		{"[::1]:443", NULL},
-		{"user@tv.home.test", NULL},
-		{"tv_home.test", NULL},
+		{"tv.home.test",      true },
+		{"TV.Home.Test:8443", true },
+		{"tv.home.test:",     true },
+		{"",                  false},
+		{":443",              false},
+		{"tv.home.test.",     false},
+		{"tv..home.test",     false},
+		{"tv.home.test/x",    false},
+		{"[::1]:443",         false},
+		{"user@tv.home.test", false},
+		{"v.home.test",       false},
+		{"tv.home.tes",       false},
 	};
+	struct snapshot *snap = snapshot_new("home.test", 443);
+	struct route *tv = route_new(ROUTE_LINK, "tv.home.test", "tv");
+	snapshot_add_route(snap, tv);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		char host[254];
-		int rc = router_host_of(host, rows[i].authority);
-		assert_int_equal(rc == 0, rows[i].host != NULL);
-		if (rc == 0)
-			assert_string_equal(host, rows[i].host);
+		struct msg *req = msg_new_request("GET", "https", rows[i].authority, "/");
+		const struct route *r = router_route_of(snap, msg_authority(req));
+		assert_ptr_equal(r, rows[i].known ? tv : NULL);
+		msg_free(req);
 	}
+	route_unref(tv);
+	snapshot_unref(snap);
 }
 
 static void alpn_lists_are_searched_within_their_bounds(void **state)
@@ -79,8 +86,7 @@ static void without_a_certificate_the_alert_is_unrecognized_name(void **state)
 	struct snapshot_slot *slot = snapshot_slot_new();
 	assert_int_equal(ask(slot, "tv.home.test"), 112);
 	struct snapshot *s = snapshot_new("home.test", 8443);
-	struct route *r = route_new();
-	strcpy(r->host, "tv.home.test");
+	struct route *r = route_new(ROUTE_LINK, "tv.home.test", "tv");
 	snapshot_add_route(s, r);
 	route_unref(r);
 	assert_string_equal(snapshot_port_suffix(s), ":8443");
@@ -116,11 +122,10 @@ static void a_link_needs_a_live_certificate_of_its_own_device(void **state)
 	snapshot_add_serial(s, "0a", "tv");
 	snapshot_add_serial(s, "0b", "lamp");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct tls_info t = {.sni = rows[i].sni,
-			.has_peer_cert = rows[i].has_cert,
-			.peer_not_after = rows[i].not_after};
+		struct tls_peer peer = {.not_after = rows[i].not_after};
+		struct tls_info t = {.sni = rows[i].sni, .peer = rows[i].has_cert ? &peer : NULL};
 		char device[64];
-		snprintf(t.peer_serial, sizeof(t.peer_serial), "%s", rows[i].serial);
+		snprintf(peer.serial, sizeof(peer.serial), "%s", rows[i].serial);
 		const char *fault = choose_link_fault(s, &t, 1000, device);
 		assert_int_equal(fault != NULL, rows[i].fault != NULL);
 		if (fault)
@@ -130,12 +135,12 @@ static void a_link_needs_a_live_certificate_of_its_own_device(void **state)
 		assert_non_null(choose_link_fault(NULL, &t, 1000, device));
 	}
 	/* A clock that is wrong cannot tell; the registry still can. */
-	struct tls_info old = {.sni = "tv.link.lanthorn.internal", .has_peer_cert = true,
-		.peer_serial = "0a", .peer_not_after = 1000};
+	struct tls_peer peer = {.serial = "0a", .not_after = 1000};
+	struct tls_info old = {.sni = "tv.link.lanthorn.internal", .peer = &peer};
 	char device[64];
 	snapshot_set_dates_unknown(s);
 	assert_null(choose_link_fault(s, &old, 1000, device));
-	old.peer_serial[1] = 'c';
+	peer.serial[1] = 'c';
 	assert_non_null(choose_link_fault(s, &old, 1000, device));
 	snapshot_unref(s);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "net/dial.h"
+#include "net/stream_int.h"
 #include "net_end.h"
 
 static void open_write_end_and_close_in_order(void **state)
@@ -219,6 +220,56 @@ static void on_reset(struct timer *t)
 	reset_peer(container_of(t, struct reset_timer, timer)->fd);
 }
 
+struct keeper {
+	size_t got;
+	unsigned eofs;
+	bool takes;
+};
+
+static size_t take_or_pause(struct stream *s, const uint8_t *p, size_t n, void *ctx)
+{
+	struct keeper *k = ctx;
+	(void)p;
+	if (!k->takes)
+		stream_pause(s);
+	k->got += k->takes ? n : 0;
+	return k->takes ? n : 0;
+}
+
+static void count_eof(struct stream *s, void *ctx)
+{
+	(void)s;
+	((struct keeper *)ctx)->eofs++;
+}
+
+/* All that may be kept is kept, and the socket is heard of before that is delivered: that there was no
+ * room looked like the end. */
+static void a_full_reader_that_goes_on_sees_no_end(void **state)
+{
+	static const struct stream_cb cb = {.on_data = take_or_pause, .on_eof = count_eof};
+	static const char much[2 * STREAM_CHUNK];
+	struct keeper k = {.takes = false};
+	struct fixture f;
+	(void)state;
+	set_up(&f, false);
+	struct stream *s = stream_from_fd(f.loop, f.fds[1], &cb, &k);
+	stream_resume(s);
+	assert_int_equal(send(f.fds[0], much, sizeof(much), 0), sizeof(much));
+	f.limit.fn = on_nap;
+	timer_arm(&f.limit, 30);
+	loop_run(f.loop);
+	k.takes = true;
+	stream_resume(s);
+	stream_on_events(s, false, UV_READABLE);
+	timer_arm(&f.limit, 30);
+	loop_run(f.loop);
+	assert_int_equal(k.eofs, 0);
+	assert_int_equal(k.got, sizeof(much));
+	stream_close(s);
+	close(f.fds[0]);
+	tear_down(&f);
+}
+
 static void a_paused_stream_notices_a_reset(void **state)
 {
 	(void)state;
@@ -314,6 +365,7 @@ int main(void)
 		cmocka_unit_test(a_paused_reader_gets_everything_by_and_by),
 		cmocka_unit_test(partial_use_with_pauses_loses_nothing),
 		cmocka_unit_test(a_paused_stream_does_not_spin),
+		cmocka_unit_test(a_full_reader_that_goes_on_sees_no_end),
 		cmocka_unit_test(a_paused_stream_notices_a_reset),
 		cmocka_unit_test(an_end_without_close_does_not_spin),
 		cmocka_unit_test(back_pressure_is_told_and_lifted),

@@ -106,6 +106,7 @@ struct meeting {
 	struct fixture f;
 	struct lab_client *client;
 	struct tls_info info; /* as it was at on_open */
+	struct tls_peer peer;
 	char sni[254], alpn[17];
 	uint8_t exported[32];
 	int export_rc;
@@ -118,6 +119,8 @@ static void note_info(struct end *end)
 	struct err e;
 	assert_non_null(info);
 	m->info = *info;
+	if (info->peer)
+		m->peer = *info->peer;
 	snprintf(m->sni, sizeof(m->sni), "%s", info->sni);
 	snprintf(m->alpn, sizeof(m->alpn), "%s", info->alpn);
 	m->export_rc = tls_exporter(end->s, "EXPORTER-test", m->exported, 32, &e);
@@ -151,7 +154,7 @@ static void meet(struct meeting *m, struct tls_server *server, struct lab_client
 	end->on_data = echo;
 	end->on_eof = shut_down;
 	end->stop_at_close = true;
-	end->s = tls_accept(m->f.loop, m->f.fds[0], server, 5000, &end_cb, end);
+	end->s = tls_accept(m->f.loop, m->f.fds[0], server, 25000, &end_cb, end);
 	pthread_create(&t, NULL, run_client, m);
 	loop_run(m->f.loop);
 	pthread_join(t, NULL);
@@ -175,7 +178,7 @@ static void a_browser_is_served(void **state)
 		assert_string_equal(m.sni, "www.lan.test");
 		assert_string_equal(m.alpn, "http/1.1");
 		assert_ptr_equal(m.info.cert, lab.www_cert);
-		assert_false(m.info.resumed || m.info.has_peer_cert);
+		assert_false(m.info.resumed || m.info.peer);
 		assert_int_equal(m.export_rc, 0);
 		assert_memory_equal(m.exported, c.exported, 32);
 		SSL_SESSION_free(c.session);
@@ -196,13 +199,13 @@ static void a_device_is_known_by_its_certificate(void **state)
 		assert_true(c.echoed);
 		assert_string_equal(c.answered_alpn, TLS_ALPN_RHTTP1);
 		assert_int_equal(m.info.role, LINK);
-		assert_true(m.info.has_peer_cert);
-		assert_string_equal(m.info.peer_cn, "dev1");
+		assert_non_null(m.info.peer);
+		assert_string_equal(m.peer.cn, "dev1");
 		char serial[41];
 		snprintf(serial, sizeof(serial), "%04lx",
 			ASN1_INTEGER_get(X509_get0_serialNumber(lab.dev1.cert)));
-		assert_string_equal(m.info.peer_serial, serial);
-		assert_true(m.info.peer_not_after > 1700000000);
+		assert_string_equal(m.peer.serial, serial);
+		assert_true(m.peer.not_after > 1700000000);
 		SSL_SESSION_free(c.session);
 	}
 }
@@ -252,7 +255,7 @@ static void dates_may_be_left_to_the_caller(void **state)
 	struct lab_client c = {.sni = "old.link.test", .id = &lab.old_dev};
 	meet(&m, s, &c);
 	assert_true(c.echoed);
-	assert_string_equal(m.info.peer_cn, "old");
+	assert_string_equal(m.peer.cn, "old");
 	SSL_SESSION_free(c.session);
 	c = (struct lab_client){.sni = "dev1.link.test", .id = &lab.foreign};
 	meet(&m, s, &c);
@@ -292,8 +295,8 @@ static void tickets_resume_within_a_role(void **state)
 			.sni = "dev1.link.test", .version = (int)v, .id = &lab.dev1};
 		meet_twice(&m, &one, &two);
 		assert_true(two.echoed && two.resumed && m.info.resumed);
-		assert_true(m.info.has_peer_cert);
-		assert_string_equal(m.info.peer_cn, "dev1");
+		assert_non_null(m.info.peer);
+		assert_string_equal(m.peer.cn, "dev1");
 	}
 }
 
@@ -335,7 +338,7 @@ static void a_devices_ticket_tells_who_earned_it(void **state)
 		if (!m.f.a.opened)
 			fail_msg("version %zx did not resume", v);
 		assert_string_equal(m.sni, "dev2.link.test");
-		assert_string_equal(m.info.peer_cn, "dev1");
+		assert_string_equal(m.peer.cn, "dev1");
 	}
 }
 
@@ -419,6 +422,19 @@ static void a_cut_without_close_notify_is_told(void **state)
 	}
 }
 
+static void new_keys_without_end_are_cut_off(void **state)
+{
+	(void)state;
+	for (int many = 0; many < 2; many++) {
+		struct meeting m;
+		struct lab_client c = {.sni = "www.lan.test", .rekeys = many ? 20000 : 100};
+		meet(&m, lab.server, &c);
+		assert_int_equal(c.echoed, !many);
+		assert_int_equal(m.f.a.code, many ? -EPROTO : 0);
+		SSL_SESSION_free(c.session);
+	}
+}
+
 static void no_exporter_without_extended_master_secret(void **state)
 {
 	(void)state;
@@ -456,6 +472,74 @@ static void what_is_not_tls_ends_the_connection(void **state)
 	assert_int_equal(f.a.code, -EPROTO);
 	assert_int_equal(f.a.opened, 0);
 	close(f.fds[1]);
+	tear_down(&f);
+}
+
+/* Two connections on one loop, whose answers are written by turns. */
+struct caller {
+	struct lab_client client;
+	int fd;
+};
+
+static void *call(void *arg)
+{
+	struct caller *c = arg;
+	lab_client_run(&c->client, c->fd);
+	return NULL;
+}
+
+static void answer_by_turns(struct fixture *f)
+{
+	if (f->a.got.len < 4 || f->b.got.len < 4)
+		return;
+	stream_cork(f->a.s);
+	stream_cork(f->b.s);
+	stream_write(f->a.s, "pi", 2);
+	stream_write(f->b.s, "pi", 2);
+	assert_int_equal(stream_queued(f->a.s), 2);
+	stream_write(f->a.s, "ng", 2);
+	stream_write(f->b.s, "ng", 2);
+	stream_uncork(f->a.s);
+	stream_uncork(f->b.s);
+}
+
+static void first_came(struct end *end)
+{
+	answer_by_turns(container_of(end, struct fixture, a));
+}
+
+static void second_came(struct end *end)
+{
+	answer_by_turns(container_of(end, struct fixture, b));
+}
+
+/* The client reads one record, and wants the whole answer in it. */
+static void what_is_corked_by_turns_is_a_record_each(void **state)
+{
+	(void)state;
+	pthread_t threads[2];
+	struct fixture f;
+	int fds[2];
+	set_up(&f, false);
+	tcp_pair(fds);
+	struct caller callers[] = {{{.sni = "www.lan.test"}, f.fds[1]}, {{.sni = "www.lan.test"}, fds[1]}};
+	f.a.on_data = first_came;
+	f.b.on_data = second_came;
+	f.a.on_eof = f.b.on_eof = shut_down;
+	f.a.s = tls_accept(f.loop, f.fds[0], lab.server, 5000, &end_cb, &f.a);
+	f.b.s = tls_accept(f.loop, fds[0], lab.server, 5000, &end_cb, &f.b);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, call, &callers[i]);
+	f.limit.fn = on_nap;
+	for (int i = 0; i < 500 && (!f.a.closed || !f.b.closed); i++) {
+		timer_arm(&f.limit, 20);
+		loop_run(f.loop);
+	}
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		assert_true(callers[i].client.echoed);
+		SSL_SESSION_free(callers[i].client.session);
+	}
 	tear_down(&f);
 }
 
@@ -504,9 +588,11 @@ int main(void)
 		cmocka_unit_test(an_answer_that_was_not_offered_is_not_given),
 		cmocka_unit_test(a_hello_may_come_byte_by_byte),
 		cmocka_unit_test(a_cut_without_close_notify_is_told),
+		cmocka_unit_test(new_keys_without_end_are_cut_off),
 		cmocka_unit_test(no_exporter_without_extended_master_secret),
 		cmocka_unit_test(a_handshake_has_a_deadline),
 		cmocka_unit_test(what_is_not_tls_ends_the_connection),
+		cmocka_unit_test(what_is_corked_by_turns_is_a_record_each),
 		cmocka_unit_test(loops_share_a_server),
 	};
 	return cmocka_run_group_tests(tests, make_lab, free_lab);

@@ -110,21 +110,27 @@ static void limits_are_exact(void **state)
 	struct yaml *y;
 	struct err e = {0};
 	(void)state;
-	/* One list and 9,999 items are 10,000 nodes. */
+	/* One list and 99,999 items are 100,000 nodes. */
 	char *text = malloc(YAML_FILE_MAX + 1);
-	for (int i = 0; i < 10000; i++)
+	for (int i = 0; i < YAML_NODES_MAX; i++)
 		memcpy(text + 4 * i, "- x\n", 4);
-	assert_int_equal(yaml_tree_parse(&y, "f", text, 4 * 9999, &e), 0);
-	assert_int_equal(y->n_items, 9999);
+	assert_int_equal(yaml_tree_parse(&y, "f", text, 4 * (YAML_NODES_MAX - 1), &e), 0);
+	assert_int_equal(y->n_items, YAML_NODES_MAX - 1);
 	yaml_tree_free(y);
-	assert_int_equal(yaml_tree_parse(&y, "f", text, 4 * 10000, &e), -E2BIG);
-	assert_string_equal(e.text, "f:10000:3: more than 10000 values in one file");
+	assert_int_equal(yaml_tree_parse(&y, "f", text, 4 * YAML_NODES_MAX, &e), -E2BIG);
+	assert_string_equal(e.text, "f:100000:3: more than 100000 values in one file");
 
 	memset(text, 'x', YAML_FILE_MAX + 1);
 	text[0] = '#';
 	assert_int_equal(yaml_tree_parse(&y, "f", text, YAML_FILE_MAX, &e), 0);
 	assert_int_equal(yaml_tree_parse(&y, "f", text, YAML_FILE_MAX + 1, &e), -E2BIG);
-	assert_string_equal(e.text, "f:1:1: larger than 256 KiB");
+	assert_string_equal(e.text, "f:1:1: larger than 4 MiB");
+
+	size_t keys = 0;
+	for (int i = 0; i <= YAML_KEYS_MAX; i++)
+		keys += (size_t)sprintf(text + keys, "k%d:\n", i);
+	assert_int_equal(yaml_tree_parse(&y, "f", text, keys, &e), -E2BIG);
+	assert_string_equal(e.text, "f:1001:1: more than 1000 keys in one map");
 
 	static const char deep[] = "a: [[[[[[[1]]]]]]]\n";
 	assert_int_equal(yaml_tree_parse(&y, "f", deep, strlen(deep), &e), 0);

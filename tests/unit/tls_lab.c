@@ -118,6 +118,14 @@ static bool shake(struct pump *p)
 	return rc == 1;
 }
 
+static void rekey(struct pump *p, unsigned n)
+{
+	while (n--) {
+		if (SSL_key_update(p->ssl, SSL_KEY_UPDATE_REQUESTED) != 1 || !shake(p))
+			return;
+	}
+}
+
 static bool ping(struct pump *p)
 {
 	char back[8] = "";
@@ -182,6 +190,8 @@ void lab_client_run(struct lab_client *c, int fd)
 		client_ssl(c, ctx), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()), fd, c->drip};
 	SSL_set_bio(p.ssl, p.in, p.out);
 	c->shaken = shake(&p);
+	if (c->shaken)
+		rekey(&p, c->rekeys);
 	c->echoed = c->shaken && ping(&p);
 	c->reason = ERR_GET_REASON(ERR_peek_error());
 	ERR_clear_error();

@@ -31,6 +31,7 @@ struct lab_client {
 	int version;             /* TLS1_2_VERSION … */
 	SSL_SESSION *session;    /* offered, when not NULL; then replaced by the one earned */
 	const struct lab_id *id; /* the client certificate */
+	unsigned rekeys;         /* new keys that it sends, and asks for, before it says anything */
 	bool drip;               /* one byte a write */
 	bool no_ems;             /* without extended master secret */
 	bool rude;               /* leave without close_notify */

@@ -351,10 +351,13 @@ export interface components {
 			online: boolean | null;
 			links: number;
 			peer: string | null;
+			/** @enum {string|null} */
+			protocol: "h2" | "http/1.1" | null;
 			last_seen: number | null;
 			created: number | null;
 			pairing_expires: number | null;
 			upstream: string | null;
+			fault: string | null;
 			public: boolean;
 			certificate: components["schemas"]["Certificate"] | null;
 			dns: components["schemas"]["Name"] | null;

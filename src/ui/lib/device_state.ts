@@ -21,6 +21,6 @@ export function deviceState(device: Pick<Tile, 'state' | 'since'>): Said {
 	case 'enrolled':
 		return { tone: 'busy', words: 'Paired, not connected yet' };
 	case 'configured':
-		return { tone: 'plain', words: 'Not watched' };
+		return { tone: 'plain', words: 'Not heard of yet' };
 	}
 }

@@ -11,14 +11,25 @@ function dnsWords(device: Device): string {
 	return device.dns.published ? 'Published' : 'Being published';
 }
 
+// "from 192.168.1.30, 1 link over HTTP/2"
+function linkWords(device: Device): string {
+	const links = `${count(device.links, 'link')} over HTTP/${device.protocol === 'h2' ? '2' : '1.1'}`;
+	return device.peer ? `from ${device.peer}, ${links}` : links;
+}
+
 function Seen({ device }: { device: Device }) {
 	if (device.kind === 'upstream')
-		return <><dt>Reached at</dt><dd>{device.upstream}</dd></>;
+		return (
+			<>
+				<dt>{device.state === 'offline' ? 'Not reached at' : 'Reached at'}</dt>
+				<dd>{device.upstream}</dd>
+				{device.fault && <><dt>Last try</dt><dd>{device.fault}</dd></>}
+			</>
+		);
 	return (
 		<>
 			{device.online ? (
-				<><dt>Connected</dt><dd>{device.peer ? `from ${device.peer}` : 'yes'},
-					{' '}{count(device.links, 'link')}</dd></>
+				<><dt>Connected</dt><dd>{linkWords(device)}</dd></>
 			) : (
 				<><dt>Last seen</dt><dd>{device.last_seen === null ? 'never'
 					: <Ago at={device.last_seen} />}</dd></>

@@ -1,0 +1,52 @@
+/* A device without an agent: a listening port of the test's, and the route that leads there. */
+#pragma once
+
+#include "gate_rig.h"
+
+#include <netinet/in.h>
+
+#include "base/xalloc.h"
+#include "gate/site.h"
+#include "gate/snapshot.h"
+
+struct door {
+	int fd;
+	uint16_t port;
+	int taken[64];
+	unsigned n;
+};
+
+static inline void open_door(struct door *d)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(a);
+	*d = (struct door){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+	assert_int_equal(bind(d->fd, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(d->fd, 64), 0);
+	assert_int_equal(getsockname(d->fd, (struct sockaddr *)&a, &n), 0);
+	d->port = ntohs(a.sin_port);
+}
+
+static inline unsigned door_visits(struct door *d)
+{
+	int fd;
+	while (d->n < 64 && (fd = accept(d->fd, NULL, NULL)) >= 0)
+		d->taken[d->n++] = fd;
+	return d->n;
+}
+
+static inline void close_door(struct door *d)
+{
+	for (unsigned i = 0; i < d->n; i++)
+		close(d->taken[i]);
+	close(d->fd);
+}
+
+static inline struct route *route_to(uint16_t port)
+{
+	struct route *r = route_new(ROUTE_UPSTREAM, "nas.home.test", "nas");
+	r->site = site_new(r->host);
+	r->site->addrs[r->site->n_addrs++] = xstrdup("127.0.0.1");
+	r->site->port = port;
+	return r;
+}
