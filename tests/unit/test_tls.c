@@ -492,11 +492,12 @@ static void answer_by_turns(struct fixture *f)
 {
 	if (f->a.got.len < 4 || f->b.got.len < 4)
 		return;
+	size_t tickets = stream_queued(f->a.s); /* those may wait for the first answer */
 	stream_cork(f->a.s);
 	stream_cork(f->b.s);
 	stream_write(f->a.s, "pi", 2);
 	stream_write(f->b.s, "pi", 2);
-	assert_int_equal(stream_queued(f->a.s), 2);
+	assert_int_equal(stream_queued(f->a.s), tickets + 2);
 	stream_write(f->a.s, "ng", 2);
 	stream_write(f->b.s, "ng", 2);
 	stream_uncork(f->a.s);
