@@ -1,10 +1,12 @@
-/* See loop.h and loop_int.h. Jobs from other threads wait in a list under a mutex and one uv_async
- * wakes the loop for a whole batch. All timers share one uv_timer through a binary heap. Deferred
- * calls run right before and right after the poll, so that none of them waits for an event. */
+/* See loop.h and loop_int.h. Jobs from other threads wait in a list under a mutex and run at one place
+ * of the turn, right after the poll; a loop that is at work finds them there by itself, so that a
+ * uv_async wakes only one that sleeps. All timers share one uv_timer through a binary heap. Deferred
+ * calls run right before the poll and after the jobs, so that none of them waits for an event. */
 #include "net/loop.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -34,10 +36,11 @@ struct loop {
 	uv_check_t after_poll;
 	uv_idle_t no_wait; /* active: the poll does not block */
 
-	pthread_mutex_t lock; /* of the four below */
+	pthread_mutex_t lock; /* of the five below */
 	struct job *jobs, **jobs_end;
-	bool stopping;
-	bool ended; /* `wake` is closing */
+	bool stopping; /* for good: takes no jobs */
+	bool stop_due; /* this run is to end */
+	atomic_bool asleep; /* in the poll, or about to be, and not woken; set under the lock */
 
 	struct due *heap;
 	size_t n_timers, heap_size;
@@ -55,28 +58,48 @@ struct loop {
 
 /* ---- jobs ---- */
 
-static struct job *take_jobs(struct loop *loop, bool *stopping)
+void loop_at_work(struct loop *loop)
+{
+	atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
+}
+
+/* Under the lock: once it is free, loop_free() may go on. */
+static void wake_up(struct loop *loop)
+{
+	if (!atomic_load_explicit(&loop->asleep, memory_order_relaxed))
+		return;
+	loop_at_work(loop);
+	uv_async_send(&loop->wake);
+}
+
+static struct job *take_jobs(struct loop *loop, bool *stop)
 {
 	pthread_mutex_lock(&loop->lock);
+	loop_at_work(loop);
 	struct job *jobs = loop->jobs;
 	loop->jobs = NULL;
 	loop->jobs_end = &loop->jobs;
-	*stopping = loop->stopping;
+	*stop = loop->stop_due;
+	loop->stop_due = false;
 	pthread_mutex_unlock(&loop->lock);
 	return jobs;
 }
 
 static void on_wake(uv_async_t *h)
 {
-	struct loop *loop = container_of(h, struct loop, wake);
-	bool stopping;
-	struct job *job = take_jobs(loop, &stopping);
+	(void)h;
+}
+
+static void run_jobs(struct loop *loop)
+{
+	bool stop;
+	struct job *job = take_jobs(loop, &stop);
 	while (job) {
 		struct job *next = job->next;
 		job->run(job);
 		job = next;
 	}
-	if (stopping)
+	if (stop)
 		uv_stop(&loop->uv);
 }
 
@@ -88,8 +111,8 @@ static void cancel_job(struct job *job)
 
 static void cancel_jobs(struct loop *loop)
 {
-	bool stopping;
-	struct job *job = take_jobs(loop, &stopping);
+	bool stop;
+	struct job *job = take_jobs(loop, &stop);
 	while (job) {
 		struct job *next = job->next;
 		cancel_job(job);
@@ -102,13 +125,10 @@ int loop_post(struct loop *loop, struct job *job)
 	job->next = NULL;
 	pthread_mutex_lock(&loop->lock);
 	bool refused = loop->stopping;
-	bool first = !loop->jobs;
 	if (!refused) {
 		*loop->jobs_end = job;
 		loop->jobs_end = &job->next;
-		/* Under the lock: once it is free, loop_free() may go on. */
-		if (first)
-			uv_async_send(&loop->wake);
+		wake_up(loop);
 	}
 	pthread_mutex_unlock(&loop->lock);
 	if (!refused)
@@ -120,9 +140,8 @@ int loop_post(struct loop *loop, struct job *job)
 void loop_stop(struct loop *loop)
 {
 	pthread_mutex_lock(&loop->lock);
-	loop->stopping = true;
-	if (!loop->ended)
-		uv_async_send(&loop->wake);
+	loop->stopping = loop->stop_due = true;
+	wake_up(loop);
 	pthread_mutex_unlock(&loop->lock);
 }
 
@@ -289,23 +308,35 @@ static void run_deferred(struct loop *loop)
 {
 	for (unsigned i = 0; i < DEFER_BATCHES && !list_empty(&loop->deferred); i++)
 		run_batch(loop);
-	bool waits = uv_is_active((uv_handle_t *)&loop->no_wait);
-	if (list_empty(&loop->deferred) == waits) {
-		if (waits)
-			uv_idle_stop(&loop->no_wait);
-		else
-			uv_idle_start(&loop->no_wait, on_no_wait);
-	}
+}
+
+/* Whether the poll may block. What is posted from here on wakes it. */
+static bool may_sleep(struct loop *loop)
+{
+	if (!list_empty(&loop->deferred))
+		return false;
+	pthread_mutex_lock(&loop->lock);
+	bool idle = !loop->jobs && !loop->stop_due;
+	atomic_store_explicit(&loop->asleep, idle, memory_order_relaxed);
+	pthread_mutex_unlock(&loop->lock);
+	return idle;
 }
 
 static void on_before_poll(uv_prepare_t *h)
 {
-	run_deferred(container_of(h, struct loop, before_poll));
+	struct loop *loop = container_of(h, struct loop, before_poll);
+	run_deferred(loop);
+	if (may_sleep(loop))
+		uv_idle_stop(&loop->no_wait);
+	else
+		uv_idle_start(&loop->no_wait, on_no_wait);
 }
 
 static void on_after_poll(uv_check_t *h)
 {
-	run_deferred(container_of(h, struct loop, after_poll));
+	struct loop *loop = container_of(h, struct loop, after_poll);
+	run_jobs(loop);
+	run_deferred(loop);
 }
 
 /* ---- signals ---- */
@@ -418,9 +449,6 @@ void loop_free(struct loop *loop)
 		run_deferred(loop);
 		uv_run(&loop->uv, UV_RUN_NOWAIT);
 	}
-	pthread_mutex_lock(&loop->lock);
-	loop->ended = true;
-	pthread_mutex_unlock(&loop->lock);
 	uv_walk(&loop->uv, close_handle, NULL);
 	while (uv_loop_close(&loop->uv) == UV_EBUSY)
 		uv_run(&loop->uv, UV_RUN_ONCE);

@@ -15,7 +15,8 @@ struct uv_loop_s;
 int loop_new(struct loop **out, struct err *e);
 /* Closes what is still open; the loop must not be running. */
 void loop_free(struct loop *loop);
-/* Runs until loop_stop(). The calling thread owns the loop from here on. */
+/* Runs until loop_stop(). The calling thread owns the loop from here on. May be called again for what
+ * there is besides jobs. */
 void loop_run(struct loop *loop);
 /* Any thread. Idempotent. */
 void loop_stop(struct loop *loop);
@@ -32,7 +33,8 @@ struct job {
 	void (*cancel)(struct job *job);
 };
 
-/* Run `job` on `loop`, in order of posting, after this returns. Any thread. Takes `job`.
+/* Run `job` on `loop`, in order of posting, after the poll of this turn or the next, before deferred
+ * calls. Any thread. Takes `job`.
  * -ECANCELED once the loop is stopping; `cancel` has then been called. */
 int loop_post(struct loop *loop, struct job *job);
 

@@ -12,6 +12,10 @@ struct loop_open {
 };
 void loop_add_open(struct loop *loop, struct loop_open *o);
 
+/* What the poll calls says so: jobs that come from here on are found in this turn, and need wake nobody.
+ * Only spares the waking; who says nothing loses nothing. */
+void loop_at_work(struct loop *loop);
+
 /* One object that streams of this loop share; `done` frees it when the loop goes. */
 void *loop_shared(const struct loop *loop);
 void loop_set_shared(struct loop *loop, void *shared, void (*done)(void *shared));

@@ -226,6 +226,7 @@ int wire_error(const struct stream *s)
 static void on_poll(uv_poll_t *h, int status, int events)
 {
 	struct stream *s = container_of(h, struct stream, poll);
+	loop_at_work(s->loop);
 	if (status < 0)
 		s->events = 0; /* libuv stops the handle before it says so */
 	if (s->state == STREAM_OPENING) {

@@ -20,12 +20,14 @@ static struct far dev;
 
 static struct cross_call *asked[CROSS_CALLS_MAX];
 static unsigned n_asked, n_gone;
-static bool host_begins;
+static bool host_begins, origin_dies;
 
 static void on_call(void *ctx, struct cross_call *k)
 {
 	(void)ctx;
 	asked[n_asked++ % CROSS_CALLS_MAX] = k;
+	if (origin_dies)
+		far_close(&dev);
 	if (host_begins)
 		assert_true(cross_begin(k, origin));
 }
@@ -194,7 +196,7 @@ static int begin(void **state)
 	near_end = cross_new(rig_loop, &host);
 	far_end = cross_new(rig_other, &host);
 	n_asked = n_gone = n_room = 0;
-	way_closed = false;
+	way_closed = origin_dies = false;
 	host_begins = true;
 	way = cross_client_new(&(struct cross_way){near_end, far_end, "tv"},
 		&(struct client_opts){.on_room = on_room, .on_closed = on_way_closed});

@@ -251,8 +251,8 @@ static void a_dead_connection_leaves_the_call_unsent(void **state)
 {
 	struct caller c = {0};
 	(void)state;
+	origin_dies = true;
 	ask(&c, request(BODY_NONE, 0));
-	far_close(&dev);
 	UNTIL(!c.call);
 	assert_non_null(strstr(c.log, "fail ECONNRESET unsent: "));
 }

@@ -18,6 +18,7 @@
 
 #define JOBS 2000
 #define POSTERS 4
+#define BOUNCES 60000
 
 static struct loop *new_loop(void)
 {
@@ -127,6 +128,73 @@ static void another_thread_may_stop_a_loop(void **state)
 	loop_stop(loop);
 	pthread_join(t, NULL);
 	loop_free(loop);
+}
+
+/* One call from loop to loop and back, posted by a job, a deferred call and a timer by turns, while
+ * the other loop is about to sleep. Were it once left lying, nothing would come any more. */
+struct side {
+	struct job job;
+	struct defer defer;
+	struct timer timer;
+	struct loop *loop;
+	struct side *other;
+	unsigned *n;
+};
+
+static void bounce(struct side *s)
+{
+	if (*s->n < BOUNCES) {
+		assert_int_equal(loop_post(s->other->loop, &s->other->job), 0);
+		return;
+	}
+	loop_stop(s->loop);
+	loop_stop(s->other->loop);
+}
+
+static void bounce_deferred(struct defer *d)
+{
+	bounce(container_of(d, struct side, defer));
+}
+
+static void bounce_timed(struct timer *t)
+{
+	bounce(container_of(t, struct side, timer));
+}
+
+static void bounce_somehow(struct job *job)
+{
+	struct side *s = container_of(job, struct side, job);
+	switch (++*s->n % 8) {
+	case 0:
+		timer_arm(&s->timer, 0);
+		break;
+	case 1:
+	case 2:
+		loop_defer(s->loop, &s->defer);
+		break;
+	default:
+		bounce(s);
+	}
+}
+
+static void no_job_is_left_lying(void **state)
+{
+	(void)state;
+	struct side s[2];
+	unsigned n = 0;
+	pthread_t t;
+	for (int i = 0; i < 2; i++) {
+		s[i] = (struct side){.job.run = bounce_somehow, .loop = new_loop(), .other = &s[!i], .n = &n};
+		defer_init(&s[i].defer, bounce_deferred);
+		timer_init(&s[i].timer, s[i].loop, bounce_timed);
+	}
+	pthread_create(&t, NULL, run_loop, s[1].loop);
+	loop_post(s[0].loop, &s[0].job);
+	loop_run(s[0].loop);
+	pthread_join(t, NULL);
+	assert_int_equal(n, BOUNCES);
+	loop_free(s[0].loop);
+	loop_free(s[1].loop);
 }
 
 #define TIMERS 200
@@ -301,6 +369,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(jobs_of_a_thread_run_in_order),
+		cmocka_unit_test(no_job_is_left_lying),
 		cmocka_unit_test(jobs_of_a_stopped_loop_are_cancelled),
 		cmocka_unit_test(another_thread_may_stop_a_loop),
 		cmocka_unit_test(timers_fire_in_order_unless_cancelled),
