@@ -26,11 +26,17 @@ void share_unref(struct share *s)
 		free(s);
 }
 
+/* As many as the device takes, at least one. */
+static unsigned most(const struct share *s)
+{
+	return SHARE_MOST - atomic_load(&s->fewer);
+}
+
 /* Of what is not held; 0: there is not one for each. */
 static unsigned fair(const struct share *s)
 {
-	unsigned held = atomic_load(&s->held), parts = atomic_load(&s->parts);
-	return held < SHARE_MOST ? (SHARE_MOST - held) / (parts ? parts : 1) : 0;
+	unsigned held = atomic_load(&s->held), parts = atomic_load(&s->parts), all = most(s);
+	return held < all ? (all - held) / (parts ? parts : 1) : 0;
 }
 
 static unsigned fair_for(const struct share *s)
@@ -39,11 +45,11 @@ static unsigned fair_for(const struct share *s)
 	return n ? n : 1;
 }
 
-/* Below `most`, one more. */
-static bool take(atomic_uint *n, unsigned most)
+/* Below `limit`, one more. */
+static bool take(atomic_uint *n, unsigned limit)
 {
 	unsigned had = atomic_load(n);
-	while (had < most)
+	while (had < limit)
 		if (atomic_compare_exchange_weak(n, &had, had + 1))
 			return true;
 	return false;
@@ -104,7 +110,7 @@ bool share_reserve(struct share_part *p)
 	count(p, true);
 	if (!p->lacks && (gives_way(p) || in_use(p) >= fair_for(s)) && atomic_load(&s->lacking))
 		return false;
-	if (!take(&s->n, SHARE_MOST))
+	if (!take(&s->n, most(s)))
 		return false;
 	atomic_fetch_add(&s->taken, 1);
 	p->gave = false;
@@ -121,7 +127,8 @@ bool share_has(struct share_part *p, unsigned n)
 		return false;
 	unsigned fewer = p->n - n, given = fewer < p->gives ? fewer : p->gives;
 	p->n = n;
-	atomic_fetch_sub(&p->all->n, fewer);
+	if (atomic_fetch_sub(&p->all->n, fewer) == fewer)
+		atomic_store(&p->all->fewer, 0); /* how many it takes may be another matter next time */
 	atomic_fetch_sub(&p->all->giving, given);
 	p->gives -= given;
 	count(p, n || p->lacks);
@@ -132,8 +139,8 @@ bool share_wants(struct share_part *p, unsigned waiting)
 {
 	struct share *s = p->all;
 	count(p, p->n || waiting);
-	unsigned most = gives_way(p) ? 0 : fair_for(s), use = in_use(p);
-	unsigned room = use < most ? most - use : 0;
+	unsigned part = gives_way(p) ? 0 : fair_for(s), use = in_use(p);
+	unsigned room = use < part ? part - use : 0;
 	lack(p, waiting < room ? waiting : room);
 	bool sated = share_sated(p);
 	return (waiting && !atomic_exchange(&s->awaited, true)) || sated;
@@ -149,7 +156,7 @@ bool share_sated(struct share_part *p)
 
 bool share_is_enough(const struct share *s)
 {
-	return !atomic_load(&s->awaited) || atomic_load(&s->n) < SHARE_MOST;
+	return !atomic_load(&s->awaited) || atomic_load(&s->n) < most(s);
 }
 
 bool share_give(struct share_part *p)
@@ -158,7 +165,7 @@ bool share_give(struct share_part *p)
 	unsigned lacking = atomic_load(&s->lacking);
 	if (lacking <= p->lacks || in_use(p) <= p->gives + fair(s))
 		return false;
-	unsigned n = atomic_load(&s->n), room = n < SHARE_MOST ? SHARE_MOST - n : 0;
+	unsigned n = atomic_load(&s->n), all = most(s), room = n < all ? all - n : 0;
 	if (lacking - p->lacks <= atomic_load(&s->giving) + room)
 		return false;
 	atomic_fetch_add(&s->giving, 1);
@@ -167,6 +174,28 @@ bool share_give(struct share_part *p)
 	p->gave = true;
 	p->gave_at = atomic_load(&s->taken);
 	return true;
+}
+
+bool share_refused(struct share_part *p)
+{
+	struct share *s = p->all;
+	unsigned n = atomic_load(&s->n);
+	if (n <= atomic_load(&s->held))
+		return false;
+	atomic_store(&s->fewer, n < SHARE_MOST ? SHARE_MOST - n : 0);
+	return true;
+}
+
+bool share_more(struct share_part *p)
+{
+	unsigned fewer = atomic_load(&p->all->fewer);
+	return fewer && atomic_compare_exchange_strong(&p->all->fewer, &fewer, fewer - 1) &&
+	       take_awaited(p->all);
+}
+
+bool share_is_less(const struct share *s)
+{
+	return atomic_load(&s->fewer);
 }
 
 bool share_hold(struct share_part *p)

@@ -5,6 +5,9 @@
  * whoever has more closes what comes free at it. What upgrades and event streams hold does not come
  * free, so parts are of what they leave; where that is less than one each, the loops take turns.
  *
+ * Many a device takes four connections, or one, and refuses the next: then that is the most, and by and by
+ * one more is tried.
+ *
  * A struct share is for any thread, a struct share_part its loop's own. Pure. */
 #pragma once
 
@@ -21,6 +24,7 @@ struct share {
 	atomic_uint lacking; /* that loops with less than their fair part wait for */
 	atomic_uint giving;  /* that are being closed for them */
 	atomic_uint taken;   /* so often one was reserved */
+	atomic_uint fewer;   /* than SHARE_MOST, as the device refused more */
 	atomic_bool awaited; /* some loop waits for there to be fewer */
 	atomic_bool hold_awaited; /* and for fewer to be held: nobody closes idle ones for that */
 	atomic_int refs;
@@ -51,6 +55,13 @@ bool share_wants(struct share_part *p, unsigned waiting);
 /* To be asked after reserving. True: it lacks none any more, tell all other loops, some may reserve
  * now. */
 bool share_sated(struct share_part *p);
+/* A dial failed as where a device has no room, which `p` no longer counts. False: there is no connection
+ * that could come free, so nothing is to be waited for. */
+bool share_refused(struct share_part *p);
+/* One more than the device last took may be tried. True: tell all other loops. */
+bool share_more(struct share_part *p);
+/* There is reason to. */
+bool share_is_less(const struct share *s);
 /* No other loop could use one that is given up. */
 bool share_is_enough(const struct share *s);
 /* One that came free is to be closed for another loop, and counted as such. */

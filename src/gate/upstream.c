@@ -1,8 +1,10 @@
 /* See upstream.h. At most SHARE_MOST connections to one device from all loops together, because small web
- * servers have few. A loop that has to wait tells the others, which close what they do not use, or have
- * above their fair part while it has less, and tell it when there is room. */
+ * servers have few, and fewer where it refuses more. A loop that has to wait tells the others, which
+ * close what they do not use, or have above their fair part while it has less, and tell it when there is
+ * room. */
 #include "gate/upstream.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,7 @@
 #include "net/tls.h"
 
 #define SPARE_MS 100u /* idle for so long, a connection is given up for another loop */
+#define AGAIN_MS 500u /* after a dial failed, while others have connections */
 #define REAP_MS 1000u
 
 struct upstream_table {
@@ -38,6 +41,7 @@ struct origin {
 	struct list exchanges;
 	struct list dialling;
 	struct timer spare; /* armed: another loop lacks a connection, and ours are not idle for long */
+	struct timer again; /* armed: a dial failed for want of room, perhaps */
 	unsigned n_dialling;
 	struct share_part part;
 };
@@ -158,6 +162,7 @@ static void free_origin(void *p)
 	route_unref(o->route);
 	list_remove(&o->node);
 	timer_cancel(&o->spare);
+	timer_cancel(&o->again);
 	free(o);
 }
 
@@ -242,6 +247,36 @@ static void on_nothing(struct stream *s, void *ctx)
 	(void)ctx;
 }
 
+/* So it may be where a device takes no more connections than it has. */
+static bool is_full(const struct err *why)
+{
+	return why->code == -ECONNREFUSED || why->code == -ECONNRESET || why->code == -ETIMEDOUT;
+}
+
+/* One that is busy, or on another loop, may still become free for those who wait. One that is held will
+ * not, and an idle one here is not for them. */
+static void not_connected(struct origin *o, const struct err *why)
+{
+	bool full = is_full(why) && share_refused(&o->part);
+	bool one_is_busy = pool_count(o->pool) > pool_idle(o->pool) + o->part.held;
+	if (!full)
+		tell(o, why);
+	if (full)
+		pool_look(o->pool); /* so that others hear of it, and it is tried again */
+	else if (!one_is_busy)
+		pool_fail_waiting(o->pool, why);
+	else if (!o->again.at_ms)
+		timer_arm(&o->again, AGAIN_MS);
+}
+
+static void on_again(struct timer *t)
+{
+	struct origin *o = container_of(t, struct origin, again);
+	if (share_more(&o->part))
+		tell_others(o);
+	pool_look(o->pool);
+}
+
 static void on_close(struct stream *s, const struct err *why, void *ctx)
 {
 	struct attempt *a = ctx;
@@ -253,11 +288,8 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 		return;
 	recount(o);
 	log_info_limited("gate/upstream", "cannot connect", "device", o->route->device, "why", why->text);
-	tell(o, why);
-	/* One that is busy may still become free for those who wait; an idle one is not for them.
-	 */
-	if (o->n_dialling == 0 && pool_count(o->pool) == pool_idle(o->pool))
-		pool_fail_waiting(o->pool, why);
+	if (o->n_dialling == 0)
+		not_connected(o, why);
 }
 
 static const struct stream_cb dial_cb = {.on_open = on_open,
@@ -301,6 +333,8 @@ static void on_need(void *ctx)
 		tell_others(o);
 	if (waiting(o))
 		pool_drop_used(o->pool);
+	if (waiting(o) && share_is_less(o->part.all) && !o->again.at_ms)
+		timer_arm(&o->again, AGAIN_MS);
 	if (!takers(o))
 		on_spare(o);
 	if (pool_waiting_hold(o->pool) && !share_may_hold(o->part.all) && share_wants_hold(&o->part))
@@ -330,6 +364,7 @@ static struct origin *origin_new(struct upstream_table *t, struct route *r)
 	list_init(&o->exchanges);
 	list_init(&o->dialling);
 	timer_init(&o->spare, t->o.loop, on_spare_still);
+	timer_init(&o->again, t->o.loop, on_again);
 	struct pool_opts po = {
 		.loop = t->o.loop,
 		.on_need = on_need,

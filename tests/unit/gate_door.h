@@ -16,15 +16,33 @@ struct door {
 	unsigned n;
 };
 
-static inline void open_door(struct door *d)
+/* On `port`, once it is known. */
+static inline void door_listen(struct door *d)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons(d->port)};
 	socklen_t n = sizeof(a);
-	*d = (struct door){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+	int on = 1;
+	d->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(setsockopt(d->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	assert_int_equal(bind(d->fd, (struct sockaddr *)&a, n), 0);
 	assert_int_equal(listen(d->fd, 64), 0);
 	assert_int_equal(getsockname(d->fd, (struct sockaddr *)&a, &n), 0);
 	d->port = ntohs(a.sin_port);
+}
+
+static inline void open_door(struct door *d)
+{
+	*d = (struct door){0};
+	door_listen(d);
+}
+
+/* Connections stay; no more are taken until door_listen(). */
+static inline void shut_door(struct door *d)
+{
+	close(d->fd);
+	d->fd = -1;
 }
 
 static inline unsigned door_visits(struct door *d)
@@ -39,7 +57,7 @@ static inline void close_door(struct door *d)
 {
 	for (unsigned i = 0; i < d->n; i++)
 		close(d->taken[i]);
-	close(d->fd);
+	shut_door(d);
 }
 
 static inline struct route *route_to(uint16_t port)

@@ -249,6 +249,61 @@ static void who_lacked_some_goes_on(void **state)
 	assert_false(share_reserve(b));
 }
 
+/* A device that takes four: two for each of two loops, and one more is tried by and by. */
+static void what_the_device_refuses_is_not_shared(void **state)
+{
+	struct share_part *first = &parts[0], *late = &parts[1];
+	(void)state;
+	assert_int_equal(reserve(first, 5), 5);
+	share_has(first, 4);
+	assert_true(share_refused(first));
+	assert_true(share_is_less(&all));
+	assert_false(share_reserve(late));
+	share_wants(late, 3);
+	give_one(first);
+	give_one(first);
+	assert_false(share_give(first));
+	assert_int_equal(reserve(late, 99), 2);
+	share_wants(late, 1);
+	assert_true(share_more(late));
+	assert_int_equal(reserve(late, 99), 1);
+	share_has(late, 2);
+	assert_true(share_refused(late));
+	assert_false(share_reserve(late));
+	share_leave(first);
+	share_leave(late);
+	assert_false(share_is_less(&all)); /* whoever comes next finds out */
+}
+
+static void a_device_that_takes_one_serves_loops_by_turns(void **state)
+{
+	(void)state;
+	assert_int_equal(reserve(&parts[0], 1), 1);
+	assert_true(share_refused(&parts[0]));
+	for (unsigned i = 0; i < 8; i++) {
+		struct share_part *from = &parts[i % 2], *to = &parts[!(i % 2)];
+		assert_false(share_reserve(to));
+		share_wants(to, 2);
+		give_one(from);
+		share_wants(from, 2);
+		assert_false(share_reserve(from));
+		atomic_store(&all.fewer, SHARE_MOST - 1); /* refused again, meanwhile */
+		assert_int_equal(reserve(to, 99), 1);
+	}
+}
+
+static void who_is_refused_the_first_one_waits_for_none(void **state)
+{
+	(void)state;
+	reserve(&parts[0], 1);
+	share_has(&parts[0], 0);
+	assert_false(share_refused(&parts[0]));
+	reserve(&parts[1], 1);
+	share_hold(&parts[1]);
+	assert_false(share_refused(&parts[0])); /* it is held for long */
+	assert_false(share_is_less(&all));
+}
+
 static atomic_uint most_seen;
 
 static void *dial_and_close(void *ctx)
@@ -265,6 +320,9 @@ static void *dial_and_close(void *ctx)
 			share_let_go(p);
 		if (p->n && (share_give(p) || i % 5 == 0))
 			share_has(p, p->n - 1);
+		if (i % 50 == 0)
+			share_refused(p);
+		share_more(p);
 	}
 	share_leave(p);
 	return NULL;
@@ -297,6 +355,9 @@ int main(void)
 		TEST(who_gave_waits_for_nobody_who_left),
 		TEST(who_gave_goes_after_one_other),
 		TEST(who_lacked_some_goes_on),
+		TEST(what_the_device_refuses_is_not_shared),
+		TEST(a_device_that_takes_one_serves_loops_by_turns),
+		TEST(who_is_refused_the_first_one_waits_for_none),
 		TEST(loops_that_reserve_at_once_get_no_more_than_there_are),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

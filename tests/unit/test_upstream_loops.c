@@ -439,6 +439,73 @@ static void a_new_route_to_the_same_place_has_no_32_of_its_own(void **state)
 	route_unref(again);
 }
 
+/* Small devices take a connection or two. Who comes on the other loop gets one that is not used there. */
+static void a_device_that_takes_no_more_is_shared(void **state)
+{
+	(void)state;
+	hold(0, 0, 2);
+	shut_door(&door);
+	take(1, 0);
+	turns(50);
+	assert_int_equal(wants[1][0].called, 0);
+	use_up(wants[0][0].client);
+	assert_true(COMES(pool_count(sides[0].pool) == 1));
+	door_listen(&door);
+	assert_true(COMES(wants[1][0].called));
+	assert_non_null(wants[1][0].client);
+}
+
+static void a_device_that_takes_one_more_later_is_asked_again(void **state)
+{
+	(void)state;
+	hold(0, 0, 2);
+	shut_door(&door);
+	for (int i = 0; i < 2; i++)
+		take(i, 2);
+	turns(50);
+	assert_int_equal(called(0, 2, 1) + called(1, 2, 1), 0);
+	door_listen(&door);
+	for (int i = 0; i < 2; i++) {
+		assert_true(COMES(wants[i][2].called));
+		assert_non_null(wants[i][2].client);
+	}
+}
+
+/* The house's network is away for a moment. */
+static void a_device_out_of_reach_is_asked_again(void **state)
+{
+	char **addr = &route->site->addrs[0], *own = *addr;
+	(void)state;
+	hold(0, 0, 2);
+	*addr = xstrdup("255.255.255.255");
+	take(0, 2);
+	take(1, 2); /* where nothing may come free: told at once */
+	assert_true(COMES(wants[1][2].called));
+	assert_null(wants[1][2].client);
+	turns(50);
+	assert_int_equal(wants[0][2].called, 0);
+	free(*addr);
+	*addr = own;
+	assert_true(COMES(wants[0][2].called));
+	assert_non_null(wants[0][2].client);
+}
+
+/* Nothing will come free for those who ask. */
+static void a_device_full_of_websockets_has_no_room(void **state)
+{
+	(void)state;
+	hold_for_long(0, 2);
+	turns(20);
+	while (pool_idle(sides[0].pool))
+		pool_drop_idle(sides[0].pool, 0);
+	shut_door(&door);
+	for (int i = 0; i < 2; i++) {
+		take(i, 2);
+		assert_true(COMES(wants[i][2].called));
+		assert_null(wants[i][2].client);
+	}
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
@@ -456,6 +523,10 @@ int main(void)
 		TEST(a_new_route_to_the_same_place_has_no_32_of_its_own),
 		TEST(who_waits_for_a_websocket_gets_what_ends_elsewhere),
 		TEST(who_waits_for_a_websocket_keeps_no_spare),
+		TEST(a_device_that_takes_no_more_is_shared),
+		TEST(a_device_that_takes_one_more_later_is_asked_again),
+		TEST(a_device_out_of_reach_is_asked_again),
+		TEST(a_device_full_of_websockets_has_no_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
