@@ -35,6 +35,7 @@ static void wait_for_one(struct visitor *v)
 	pool_want_init(&v->want);
 	pool_want_for(&v->want, cross_request(v->call));
 	v->want.guest = true;
+	v->want.since_ms = cross_since_ms(v->call);
 	v->want.here = cross_hops(v->call) >= HOPS_MAX;
 	v->want.fn = on_client;
 	pool_take(v->pool, &v->want);

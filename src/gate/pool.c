@@ -458,11 +458,13 @@ static bool hand_out_one(struct pool *p)
 /* Most get a connection at once: only who has to wait needs a deadline. */
 static void set_deadlines(struct pool *p)
 {
+	uint64_t now = loop_now_ms(p->o.loop);
 	for (struct list *at = p->waiting.prev; at != &p->waiting; at = at->prev) {
 		struct pool_want *w = container_of(at, struct pool_want, node);
 		if (w->deadline.at_ms)
 			return;
-		timer_arm(&w->deadline, POOL_WAIT_MS);
+		uint64_t waited = w->since_ms && w->since_ms < now ? now - w->since_ms : 0;
+		timer_arm(&w->deadline, waited < POOL_WAIT_MS ? POOL_WAIT_MS - waited : 0);
 	}
 }
 
@@ -558,6 +560,7 @@ void pool_want_init(struct pool_want *w)
 {
 	list_init(&w->node);
 	w->pool = NULL;
+	w->since_ms = 0;
 }
 
 unsigned pool_kind(const struct pool_want *w)

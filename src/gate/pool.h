@@ -14,7 +14,7 @@ struct pool;
 struct stream;
 
 #define POOL_WAIT_MAX 64u     /* requests that may wait */
-#define POOL_WAIT_MS 10000u   /* and for how long */
+#define POOL_WAIT_MS 10000u   /* and for how long, on all loops to which one is sent */
 
 struct pool_opts {
 	struct loop *loop;
@@ -89,6 +89,7 @@ struct pool_want {
 	bool hold;  /* will keep it for long (upgrade): the last spare is not for these */
 	bool here;  /* a connection of this loop's own */
 	bool guest; /* it came from another loop */
+	uint64_t since_ms; /* loop_now_ms() since when it waits elsewhere; 0: it did not */
 	/* `c` to start a call on at once, or NULL and why: -ETIMEDOUT, -EBUSY (too many wait),
 	 * -ECANCELED, or what the dial said. Never from inside pool_take. */
 	void (*fn)(struct pool_want *w, struct client *c, const struct err *why);

@@ -51,6 +51,8 @@ const char *cross_origin(const struct cross_call *k);
 const struct msg *cross_request(const struct cross_call *k);
 /* How many loops it has come across before. */
 unsigned cross_hops(const struct cross_call *k);
+/* loop_now_ms() when it was sent to the first of them. */
+uint64_t cross_since_ms(const struct cross_call *k);
 /* For the host's own use, until it has called cross_begin() or cross_refuse(). */
 void cross_set_user(struct cross_call *k, void *user);
 void *cross_user(const struct cross_call *k);

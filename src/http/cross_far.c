@@ -205,6 +205,11 @@ unsigned cross_hops(const struct cross_call *k)
 	return k->hops;
 }
 
+uint64_t cross_since_ms(const struct cross_call *k)
+{
+	return k->since_ms;
+}
+
 void cross_set_user(struct cross_call *k, void *user)
 {
 	k->far.user = user;

@@ -77,6 +77,7 @@ struct cross_call {
 	struct msg *req;
 	char origin[64];
 	unsigned hops;
+	uint64_t since_ms; /* it came to the first of them */
 	struct cross_near near;
 	_Alignas(64) struct cross_far far; /* the other thread's */
 };

@@ -205,6 +205,7 @@ static struct call *start(
 	b->room--;
 	struct cross_call *k = call_new(c, req);
 	struct cross_near *n = &k->near;
+	k->since_ms = loop_now_ms(c->here->loop);
 	n->call.client = b;
 	n->client = c;
 	n->cb = cb;
@@ -298,8 +299,10 @@ static const struct client_ops ops = {
 
 void cross_near_follow(struct call *call, const struct cross_call *k)
 {
-	if (call->client->ops == &ops)
-		of_call(call)->hops = k->hops + 1;
+	if (call->client->ops != &ops)
+		return;
+	of_call(call)->hops = k->hops + 1;
+	of_call(call)->since_ms = k->since_ms;
 }
 
 /* ---- the client ---- */

@@ -80,6 +80,39 @@ static void a_full_way_tells_when_there_is_room(void **state)
 	assert_non_null(c[8].call);
 }
 
+static void on_back_closed(void *ctx, struct client *c, const struct err *why)
+{
+	(void)c, (void)why;
+	*(bool *)ctx = true;
+}
+
+/* Sent back from where it was sent, a call says how long it has been under way. */
+static void a_call_that_is_sent_on_remembers_when_it_came(void **state)
+{
+	struct caller c = {0};
+	struct err why;
+	bool closed = false;
+	(void)state;
+	struct client *back = cross_client_new(&(struct cross_way){far_end, near_end, "tv"},
+		&(struct client_opts){.on_closed = on_back_closed, .ctx = &closed});
+	host_begins = false;
+	ask(&c, request(BODY_NONE, 0));
+	UNTIL(n_asked == 1);
+	uint64_t since = cross_since_ms(asked[0]);
+	assert_true(since > 0 && !cross_hops(asked[0]));
+	UNTIL(loop_now_ms(rig_other) > since + 5);
+	assert_true(cross_begin(asked[0], back));
+	UNTIL(n_asked == 2);
+	assert_int_equal(cross_hops(asked[1]), 1);
+	assert_int_equal(cross_since_ms(asked[1]), since);
+	err_set(&why, -ETIMEDOUT, "none");
+	cross_refuse(asked[1], &why);
+	UNTIL(!c.call);
+	assert_string_equal(c.log, "fail ETIMEDOUT unsent: none;");
+	client_close(back);
+	UNTIL(closed);
+}
+
 /* ---- the end of all ---- */
 
 /* Told to nobody, refused, waiting, begun, answered while paused, given up: LSan sees what is left. */
@@ -119,6 +152,7 @@ int main(void)
 		CROSS_TEST(closing_the_way_fails_its_calls),
 		CROSS_TEST(closing_the_way_from_a_callback_is_fine),
 		CROSS_TEST(a_full_way_tells_when_there_is_room),
+		CROSS_TEST(a_call_that_is_sent_on_remembers_when_it_came),
 		CROSS_TEST(calls_in_flight_at_the_stop_leave_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

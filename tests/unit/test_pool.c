@@ -350,6 +350,22 @@ static void the_65th_waiting_is_refused_at_once(void **state)
 	pool_free(p);
 }
 
+/* Loops to which a request is sent one after another do not each let it wait as long. */
+static void what_waited_elsewhere_waits_for_the_rest(void **state)
+{
+	(void)state;
+	struct want w[2];
+	struct pool *p = new_pool(0);
+	for (unsigned i = 0; i < 2; i++)
+		take(p, &w[i], false, false);
+	w[0].w.since_ms = loop_now_ms(rig_loop) - POOL_WAIT_MS + 100;
+	UNTIL(w[0].called);
+	assert_int_equal(w[0].code, -ETIMEDOUT);
+	assert_int_equal(w[1].called, 0);
+	assert_true(w[1].w.deadline.at_ms > loop_now_ms(rig_loop));
+	pool_free(p);
+}
+
 static void a_pool_that_ends_tells_everybody_once(void **state)
 {
 	(void)state;
@@ -424,6 +440,7 @@ int main(void)
 		RIG_TEST(upgrades_leave_two_of_what_an_agent_may_have),
 		RIG_TEST(a_dead_idle_connection_is_not_counted_as_a_spare),
 		RIG_TEST(the_65th_waiting_is_refused_at_once),
+		RIG_TEST(what_waited_elsewhere_waits_for_the_rest),
 		RIG_TEST(a_pool_that_ends_tells_everybody_once),
 		RIG_TEST(a_used_connection_closes_after_a_silence),
 		RIG_TEST(an_unused_one_too_where_we_dialled),
