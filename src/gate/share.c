@@ -76,8 +76,8 @@ static void count(struct share_part *p, bool counts)
 {
 	if (counts && !p->counts)
 		atomic_fetch_add(&p->all->parts, 1);
-	if (!counts && p->counts)
-		atomic_fetch_sub(&p->all->parts, 1);
+	if (!counts && p->counts && atomic_fetch_sub(&p->all->parts, 1) == 1)
+		atomic_store(&p->all->fewer, 0); /* how many it takes may be another matter next time */
 	p->counts = counts;
 }
 
@@ -127,11 +127,10 @@ bool share_has(struct share_part *p, unsigned n)
 		return false;
 	unsigned fewer = p->n - n, given = fewer < p->gives ? fewer : p->gives;
 	p->n = n;
-	if (atomic_fetch_sub(&p->all->n, fewer) == fewer)
-		atomic_store(&p->all->fewer, 0); /* how many it takes may be another matter next time */
+	atomic_fetch_sub(&p->all->n, fewer);
 	atomic_fetch_sub(&p->all->giving, given);
 	p->gives -= given;
-	count(p, n || p->lacks);
+	count(p, n || p->lacks || p->waits);
 	return take_awaited(p->all);
 }
 
@@ -176,26 +175,65 @@ bool share_give(struct share_part *p)
 	return true;
 }
 
+void share_answered(struct share_part *p)
+{
+	atomic_fetch_add_explicit(&p->all->answers, 1, memory_order_relaxed);
+}
+
+unsigned share_answers(const struct share *s)
+{
+	return atomic_load_explicit(&s->answers, memory_order_relaxed);
+}
+
+void share_dials(struct share_part *p, bool begins)
+{
+	if (begins)
+		atomic_fetch_add(&p->all->dialling, 1);
+	else
+		atomic_fetch_sub(&p->all->dialling, 1);
+}
+
+/* What was dialled, and is there. */
+static unsigned open_now(const struct share *s)
+{
+	unsigned dialling = atomic_load(&s->dialling), n = atomic_load(&s->n);
+	return n > dialling ? n - dialling : 0;
+}
+
+void share_opened(struct share_part *p)
+{
+	unsigned n = open_now(p->all), fewer = n < SHARE_MOST ? SHARE_MOST - n : 0;
+	if (atomic_load(&p->all->fewer) > fewer)
+		atomic_store(&p->all->fewer, fewer);
+}
+
 bool share_refused(struct share_part *p)
 {
 	struct share *s = p->all;
-	unsigned n = atomic_load(&s->n);
-	if (n <= atomic_load(&s->held))
-		return false;
-	atomic_store(&s->fewer, n < SHARE_MOST ? SHARE_MOST - n : 0);
-	return true;
+	unsigned n = open_now(s);
+	bool some = n > atomic_load(&s->held), more = atomic_load(&s->dialling);
+	if (some || more)
+		atomic_store(&s->fewer, SHARE_MOST - (n ? n : 1));
+	return some || more;
 }
 
+/* What is being dialled will tell. */
 bool share_more(struct share_part *p)
 {
 	unsigned fewer = atomic_load(&p->all->fewer);
-	return fewer && atomic_compare_exchange_strong(&p->all->fewer, &fewer, fewer - 1) &&
+	return fewer && !atomic_load(&p->all->dialling) &&
+	       atomic_compare_exchange_strong(&p->all->fewer, &fewer, fewer - 1) &&
 	       take_awaited(p->all);
 }
 
 bool share_is_less(const struct share *s)
 {
 	return atomic_load(&s->fewer);
+}
+
+bool share_is_held(const struct share *s)
+{
+	return atomic_load(&s->held);
 }
 
 bool share_hold(struct share_part *p)

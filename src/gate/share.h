@@ -24,6 +24,8 @@ struct share {
 	atomic_uint lacking; /* that loops with less than their fair part wait for */
 	atomic_uint giving;  /* that are being closed for them */
 	atomic_uint taken;   /* so often one was reserved */
+	atomic_uint dialling; /* of `n` */
+	atomic_uint answers; /* so many requests ended on one */
 	atomic_uint fewer;   /* than SHARE_MOST, as the device refused more */
 	atomic_bool awaited; /* some loop waits for there to be fewer */
 	atomic_bool hold_awaited; /* and for fewer to be held: nobody closes idle ones for that */
@@ -34,6 +36,7 @@ struct share_part {
 	struct share *all;
 	unsigned n, held, lacks, gives;
 	bool counts;
+	bool waits; /* somebody, set by who calls share_has() */
 	bool lacked;      /* some that it does not lack any more, which the others do not know */
 	bool gave;        /* one, not to be taken back before another loop had its turn */
 	unsigned gave_at; /* `taken`, then */
@@ -55,6 +58,14 @@ bool share_wants(struct share_part *p, unsigned waiting);
 /* To be asked after reserving. True: it lacks none any more, tell all other loops, some may reserve
  * now. */
 bool share_sated(struct share_part *p);
+/* A request on one ended / so often one did, from all loops: who has had an answer knows that the device
+ * is there. */
+void share_answered(struct share_part *p);
+unsigned share_answers(const struct share *s);
+/* One that was reserved is being dialled, or no longer. */
+void share_dials(struct share_part *p, bool begins);
+/* One that was dialled is there: so many are taken. */
+void share_opened(struct share_part *p);
 /* A dial failed as where a device has no room, which `p` no longer counts. False: there is no connection
  * that could come free, so nothing is to be waited for. */
 bool share_refused(struct share_part *p);
@@ -62,6 +73,8 @@ bool share_refused(struct share_part *p);
 bool share_more(struct share_part *p);
 /* There is reason to. */
 bool share_is_less(const struct share *s);
+/* Some are held, so the device is there. */
+bool share_is_held(const struct share *s);
 /* No other loop could use one that is given up. */
 bool share_is_enough(const struct share *s);
 /* One that came free is to be closed for another loop, and counted as such. */

@@ -23,6 +23,8 @@
 
 #define SPARE_MS 100u /* idle for so long, a connection is given up for another loop */
 #define AGAIN_MS 500u /* after a dial failed, while others have connections */
+#define CLOSED_MS 10u /* the device may not have noticed yet that we closed the last one */
+#define CLOSED_TRIES 3u /* each four times later */
 #define REAP_MS 1000u
 
 struct upstream_table {
@@ -43,12 +45,16 @@ struct origin {
 	struct timer spare; /* armed: another loop lacks a connection, and ours are not idle for long */
 	struct timer again; /* armed: a dial failed for want of room, perhaps */
 	unsigned n_dialling;
+	unsigned early; /* dials that failed in a row since we closed the last connection */
+	bool rests; /* until `again` */
+	bool grows; /* the device may take more than it did */
 	struct share_part part;
 };
 
 struct attempt {
 	struct list node;
 	struct origin *origin; /* NULL: nobody waits for it any more */
+	unsigned answers; /* share_answers() when this began */
 };
 
 /* One that is on its way out says nothing of where the device is now. */
@@ -115,6 +121,7 @@ static void on_spare_still(struct timer *t)
 
 static void recount(struct origin *o)
 {
+	o->part.waits = takers(o);
 	if (share_has(&o->part, own_connections(o)))
 		tell_others(o);
 }
@@ -128,6 +135,7 @@ static void on_count(void *ctx, unsigned n)
 static bool on_free(void *ctx)
 {
 	struct origin *o = ctx;
+	share_answered(&o->part);
 	return share_give(&o->part);
 }
 
@@ -144,8 +152,10 @@ static bool on_hold(void *ctx, bool held)
 /* Whoever calls this has something else to count in its place, or recounts. */
 static void attempt_leaves(struct attempt *a)
 {
-	if (a->origin)
+	if (a->origin) {
 		a->origin->n_dialling--;
+		share_dials(&a->origin->part, false);
+	}
 	list_remove(&a->node);
 	a->origin = NULL;
 }
@@ -229,6 +239,10 @@ static void on_open(struct stream *s, void *ctx)
 	}
 	free(a);
 	tell(o, NULL);
+	o->early = 0;
+	share_opened(&o->part);
+	if (o->grows && share_more(&o->part))
+		tell_others(o);
 	pool_add(o->pool, s); /* the stream has a new owner now */
 }
 
@@ -247,32 +261,60 @@ static void on_nothing(struct stream *s, void *ctx)
 	(void)ctx;
 }
 
-/* So it may be where a device takes no more connections than it has. */
-static bool is_full(const struct err *why)
+/* So it may end where a device takes no more connections than it has. One that says nothing at all, and
+ * answered nobody meanwhile, is away. */
+static bool may_be_full(const struct err *why, bool answered)
 {
-	return why->code == -ECONNREFUSED || why->code == -ECONNRESET || why->code == -ETIMEDOUT;
+	return why->code == -ECONNREFUSED || why->code == -ECONNRESET ||
+	       (why->code == -ETIMEDOUT && answered);
 }
 
-/* One that is busy, or on another loop, may still become free for those who wait. One that is held will
- * not, and an idle one here is not for them. */
-static void not_connected(struct origin *o, const struct err *why)
+/* It may have room once it has noticed that we closed what it had. False: it had time enough. */
+static bool try_soon(struct origin *o)
 {
-	bool full = is_full(why) && share_refused(&o->part);
-	bool one_is_busy = pool_count(o->pool) > pool_idle(o->pool) + o->part.held;
-	if (!full)
-		tell(o, why);
-	if (full)
-		pool_look(o->pool); /* so that others hear of it, and it is tried again */
-	else if (!one_is_busy)
+	if (!takers(o) || o->early == CLOSED_TRIES) {
+		o->early = 0;
+		return false;
+	}
+	o->rests = true;
+	timer_arm(&o->again, CLOSED_MS << 2 * o->early++);
+	return true;
+}
+
+/* One that is busy may still become free for those who wait. One that is held will not, and an idle one
+ * is not for them. */
+static void not_reached(struct origin *o, const struct err *why)
+{
+	if (pool_count(o->pool) == pool_idle(o->pool) + o->part.held)
 		pool_fail_waiting(o->pool, why);
 	else if (!o->again.at_ms)
 		timer_arm(&o->again, AGAIN_MS);
 }
 
+/* `full`: that may be why. `was_less`: the device was known to take few. */
+static void not_connected(struct origin *o, const struct err *why, bool full, bool was_less)
+{
+	bool one_comes_free = full && share_refused(&o->part);
+	o->grows = false;
+	if (o->n_dialling)
+		return;
+	if (one_comes_free) {
+		pool_look(o->pool); /* so that others hear of it, and it is tried again */
+		return;
+	}
+	if (full && was_less && try_soon(o))
+		return;
+	if (!full || !share_is_held(o->part.all))
+		tell(o, why);
+	not_reached(o, why);
+}
+
 static void on_again(struct timer *t)
 {
 	struct origin *o = container_of(t, struct origin, again);
-	if (share_more(&o->part))
+	o->grows = !o->rests;
+	o->rests = false;
+	if (o->grows && share_more(&o->part))
 		tell_others(o);
 	pool_look(o->pool);
 }
@@ -281,15 +323,17 @@ static void on_close(struct stream *s, const struct err *why, void *ctx)
 {
 	struct attempt *a = ctx;
 	struct origin *o = a->origin;
+	unsigned answers = a->answers;
 	(void)s;
 	attempt_leaves(a);
 	free(a);
 	if (!o)
 		return;
+	bool full = may_be_full(why, share_answers(o->part.all) != answers);
+	bool was_less = share_is_less(o->part.all);
 	recount(o);
 	log_info_limited("gate/upstream", "cannot connect", "device", o->route->device, "why", why->text);
-	if (o->n_dialling == 0)
-		not_connected(o, why);
+	not_connected(o, why, full, was_less);
 }
 
 static const struct stream_cb dial_cb = {.on_open = on_open,
@@ -303,8 +347,10 @@ static void dial_one(struct origin *o)
 	struct attempt *a = xcalloc(1, sizeof(*a));
 	const struct route *r = o->route;
 	a->origin = o;
+	a->answers = share_answers(o->part.all);
 	list_push_back(&o->dialling, &a->node);
 	o->n_dialling++;
+	share_dials(&o->part, true);
 	dial(o->table->o.loop,
 		&(struct dial_opts){.host = r->site->addrs[0],
 			.more = (const char *const *)r->site->addrs + 1,
@@ -317,7 +363,7 @@ static void dial_one(struct origin *o)
 
 static void dial_what_may_be(struct origin *o)
 {
-	while (waiting(o) && share_reserve(&o->part))
+	while (!o->rests && waiting(o) && share_reserve(&o->part))
 		dial_one(o);
 	if (share_sated(&o->part))
 		tell_others(o);

@@ -60,7 +60,8 @@ struct loop {
 
 void loop_at_work(struct loop *loop)
 {
-	atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
+	if (atomic_load_explicit(&loop->asleep, memory_order_relaxed)) /* others read the line, too */
+		atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
 }
 
 /* Under the lock: once it is free, loop_free() may go on. */

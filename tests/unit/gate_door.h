@@ -14,6 +14,7 @@ struct door {
 	uint16_t port;
 	int taken[64];
 	unsigned n;
+	bool mute;
 };
 
 /* On `port`, once it is known. */
@@ -30,12 +31,27 @@ static inline void door_listen(struct door *d)
 	assert_int_equal(listen(d->fd, 64), 0);
 	assert_int_equal(getsockname(d->fd, (struct sockaddr *)&a, &n), 0);
 	d->port = ntohs(a.sin_port);
+	d->mute = false;
 }
 
 static inline void open_door(struct door *d)
 {
 	*d = (struct door){0};
 	door_listen(d);
+}
+
+/* It hears no one more: what fills its queue is in `fds`, and who asks then gets no answer. */
+static inline void mute_door(struct door *d, int fds[static 8])
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons(d->port)};
+	d->mute = true;
+	assert_int_equal(listen(d->fd, 0), 0);
+	for (int i = 0; i < 8; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		connect(fds[i], (struct sockaddr *)&a, sizeof(a));
+	}
 }
 
 /* Connections stay; no more are taken until door_listen(). */
@@ -48,7 +64,7 @@ static inline void shut_door(struct door *d)
 static inline unsigned door_visits(struct door *d)
 {
 	int fd;
-	while (d->n < 64 && (fd = accept(d->fd, NULL, NULL)) >= 0)
+	while (!d->mute && d->n < 64 && (fd = accept(d->fd, NULL, NULL)) >= 0)
 		d->taken[d->n++] = fd;
 	return d->n;
 }

@@ -275,6 +275,44 @@ static void what_the_device_refuses_is_not_shared(void **state)
 	assert_false(share_is_less(&all)); /* whoever comes next finds out */
 }
 
+/* The first refusal tells: those that are still being dialled are not there. */
+static void a_refusal_is_learnt_while_others_are_dialled(void **state)
+{
+	struct share_part *p = &parts[0];
+	(void)state;
+	reserve(p, 9);
+	for (unsigned i = 0; i < 9; i++)
+		share_dials(p, true);
+	for (unsigned i = 0; i < 2; i++) {
+		share_dials(p, false);
+		share_opened(p);
+	}
+	share_dials(p, false);
+	share_has(p, 8);
+	assert_true(share_refused(p));
+	assert_int_equal(all.fewer, SHARE_MOST - 2);
+	assert_false(share_more(p)); /* six may come yet */
+	assert_int_equal(all.fewer, SHARE_MOST - 2);
+	share_dials(p, false);
+	share_opened(p);
+	assert_int_equal(all.fewer, SHARE_MOST - 3); /* one did */
+}
+
+/* Between two connections there may be none: that is no reason to dial 32. */
+static void who_waits_remembers_what_the_device_takes(void **state)
+{
+	struct share_part *p = &parts[0];
+	(void)state;
+	reserve(p, 1);
+	assert_true(share_refused(p));
+	p->waits = true;
+	share_has(p, 0);
+	assert_int_equal(reserve(p, 99), 1);
+	p->waits = false;
+	share_has(p, 0);
+	assert_false(share_is_less(&all));
+}
+
 static void a_device_that_takes_one_serves_loops_by_turns(void **state)
 {
 	(void)state;
@@ -287,7 +325,6 @@ static void a_device_that_takes_one_serves_loops_by_turns(void **state)
 		give_one(from);
 		share_wants(from, 2);
 		assert_false(share_reserve(from));
-		atomic_store(&all.fewer, SHARE_MOST - 1); /* refused again, meanwhile */
 		assert_int_equal(reserve(to, 99), 1);
 	}
 }
@@ -356,6 +393,8 @@ int main(void)
 		TEST(who_gave_goes_after_one_other),
 		TEST(who_lacked_some_goes_on),
 		TEST(what_the_device_refuses_is_not_shared),
+		TEST(a_refusal_is_learnt_while_others_are_dialled),
+		TEST(who_waits_remembers_what_the_device_takes),
 		TEST(a_device_that_takes_one_serves_loops_by_turns),
 		TEST(who_is_refused_the_first_one_waits_for_none),
 		TEST(loops_that_reserve_at_once_get_no_more_than_there_are),

@@ -1,187 +1,6 @@
 /* Connections of two loops to one device without an agent: how many there are together, and that
- * who waits on one loop gets what the other does not need. The words between them are carried by
- * the test, on the next turn. */
-#include "gate_rig.h"
-
-#include "gate/pool.h"
-#include "gate/share.h"
-#include "gate/upstream.h"
-#include "gate_door.h"
-#include "http/client.h"
-
-#define MOST SHARE_MOST /* of all together */
-#define HALF (MOST / 2)
-
-struct want {
-	struct pool_want w;
-	struct client *client;
-	unsigned called;
-};
-
-static struct side {
-	struct upstream_table *table;
-	struct pool *pool;
-	bool news; /* for this one */
-	unsigned heard;
-} sides[2];
-
-static struct want wants[2][MOST];
-static struct door door;
-static struct route *route;
-
-static void on_news(void *ctx, const char *device)
-{
-	struct side *s = ctx;
-	assert_string_equal(device, "nas");
-	sides[s == &sides[0]].news = true;
-}
-
-static int begin(void **state)
-{
-	assert_int_equal(rig_begin(state), 0);
-	rig_begin_other();
-	open_door(&door);
-	memset(wants, 0, sizeof(wants));
-	route = route_to(door.port);
-	for (int i = 0; i < 2; i++) {
-		struct list *unused;
-		sides[i] = (struct side){.table = upstream_table_new(&(struct upstream_opts){
-						 .loop = i ? rig_other : rig_loop,
-						 .connect_ms = 5000,
-						 .idle_ms = 60000,
-						 .on_news = on_news,
-						 .news_ctx = &sides[i]})};
-		sides[i].pool = upstream_pool(sides[i].table, route, &unused);
-	}
-	return 0;
-}
-
-static int end(void **state)
-{
-	for (int i = 0; i < 2; i++)
-		upstream_table_free(sides[i].table);
-	route_unref(route);
-	rig_turns(5);
-	door_visits(&door);
-	close_door(&door);
-	rig_end_other();
-	return rig_end(state);
-}
-
-/* The device: answers each request, and closes when the other end does. */
-static void tend_door(void)
-{
-	static const char answer[] = "HTTP/1.1 204 Fine\r\n\r\n";
-	door_visits(&door);
-	for (unsigned i = 0; i < door.n; i++) {
-		char text[512];
-		ssize_t n = recv(door.taken[i], text, sizeof(text), MSG_DONTWAIT);
-		if (n > 0)
-			send(door.taken[i], answer, sizeof(answer) - 1, MSG_NOSIGNAL);
-		if (n == 0)
-			shutdown(door.taken[i], SHUT_WR);
-	}
-}
-
-/* In which no loop hears what another tells. */
-static void deaf_turn(void)
-{
-	rig_turn();
-	tend_door();
-}
-
-static void turn(void)
-{
-	for (int i = 0; i < 2; i++) {
-		if (!sides[i].news)
-			continue;
-		sides[i].news = false;
-		sides[i].heard++;
-		upstream_heard(sides[i].table, "nas");
-	}
-	deaf_turn();
-}
-
-/* Turns until it holds; false after two seconds. */
-#define COMES_BY(turn, holds)                                                                      \
-	({                                                                                         \
-		uint64_t until_ms = clock_mono_ms() + 2000;                                        \
-		while (!(holds) && clock_mono_ms() < until_ms)                                     \
-			turn();                                                                    \
-		(holds);                                                                           \
-	})
-#define COMES(holds) COMES_BY(turn, holds)
-#define COMES_UNHEARD(holds) COMES_BY(deaf_turn, holds)
-
-static void on_want(struct pool_want *pw, struct client *c, const struct err *why)
-{
-	struct want *w = container_of(pw, struct want, w);
-	(void)why;
-	w->called++;
-	w->client = c;
-}
-
-static void take(int side, unsigned n)
-{
-	struct want *w = &wants[side][n];
-	*w = (struct want){0};
-	pool_want_init(&w->w);
-	w->w.fn = on_want;
-	pool_take(sides[side].pool, &w->w);
-}
-
-/* Connections of this side, which requests have. */
-static void hold(int side, unsigned first, unsigned n)
-{
-	for (unsigned i = first; i < first + n; i++)
-		take(side, i);
-	for (unsigned i = first; i < first + n; i++) {
-		assert_true(COMES(wants[side][i].called));
-		assert_non_null(wants[side][i].client);
-	}
-}
-
-/* One request on it, so that nobody has it any more once it is answered. */
-static void use_up(struct client *c)
-{
-	static const struct call_cb nothing;
-	struct msg *m = msg_new_request("GET", "http", "nas", "/");
-	assert_non_null(client_start(c, m, &nothing, NULL));
-	msg_free(m);
-}
-
-static void use(int side, unsigned i)
-{
-	unsigned idle = pool_idle(sides[side].pool);
-	use_up(wants[side][i].client);
-	assert_true(COMES(pool_idle(sides[side].pool) != idle || wants[!side][MOST - 1].called));
-}
-
-static unsigned all(void)
-{
-	return pool_count(sides[0].pool) + pool_count(sides[1].pool);
-}
-
-static unsigned called(int side, unsigned first, unsigned n)
-{
-	unsigned sum = 0;
-	for (unsigned i = first; i < first + n; i++)
-		sum += wants[side][i].called;
-	return sum;
-}
-
-static unsigned count_all(void)
-{
-	return atomic_load(&site_share(route->site)->n);
-}
-
-static void turns(unsigned n)
-{
-	while (n--) {
-		turn();
-		assert_true(all() <= MOST && count_all() <= MOST);
-	}
-}
+ * who waits on one loop gets what the other does not need. */
+#include "upstream_rig.h"
 
 static void two_loops_that_dial_together_share_32(void **state)
 {
@@ -373,15 +192,6 @@ static void two_loops_together_hold_30(void **state)
 }
 
 /* For WebSockets of this side. */
-static void hold_for_long(int side, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		take(side, i);
-		wants[side][i].w.hold = true;
-	}
-	assert_true(COMES(called(side, 0, n) == n));
-}
-
 static void who_waits_for_a_websocket_gets_what_ends_elsewhere(void **state)
 {
 	(void)state;
@@ -439,76 +249,8 @@ static void a_new_route_to_the_same_place_has_no_32_of_its_own(void **state)
 	route_unref(again);
 }
 
-/* Small devices take a connection or two. Who comes on the other loop gets one that is not used there. */
-static void a_device_that_takes_no_more_is_shared(void **state)
-{
-	(void)state;
-	hold(0, 0, 2);
-	shut_door(&door);
-	take(1, 0);
-	turns(50);
-	assert_int_equal(wants[1][0].called, 0);
-	use_up(wants[0][0].client);
-	assert_true(COMES(pool_count(sides[0].pool) == 1));
-	door_listen(&door);
-	assert_true(COMES(wants[1][0].called));
-	assert_non_null(wants[1][0].client);
-}
-
-static void a_device_that_takes_one_more_later_is_asked_again(void **state)
-{
-	(void)state;
-	hold(0, 0, 2);
-	shut_door(&door);
-	for (int i = 0; i < 2; i++)
-		take(i, 2);
-	turns(50);
-	assert_int_equal(called(0, 2, 1) + called(1, 2, 1), 0);
-	door_listen(&door);
-	for (int i = 0; i < 2; i++) {
-		assert_true(COMES(wants[i][2].called));
-		assert_non_null(wants[i][2].client);
-	}
-}
-
-/* The house's network is away for a moment. */
-static void a_device_out_of_reach_is_asked_again(void **state)
-{
-	char **addr = &route->site->addrs[0], *own = *addr;
-	(void)state;
-	hold(0, 0, 2);
-	*addr = xstrdup("255.255.255.255");
-	take(0, 2);
-	take(1, 2); /* where nothing may come free: told at once */
-	assert_true(COMES(wants[1][2].called));
-	assert_null(wants[1][2].client);
-	turns(50);
-	assert_int_equal(wants[0][2].called, 0);
-	free(*addr);
-	*addr = own;
-	assert_true(COMES(wants[0][2].called));
-	assert_non_null(wants[0][2].client);
-}
-
-/* Nothing will come free for those who ask. */
-static void a_device_full_of_websockets_has_no_room(void **state)
-{
-	(void)state;
-	hold_for_long(0, 2);
-	turns(20);
-	while (pool_idle(sides[0].pool))
-		pool_drop_idle(sides[0].pool, 0);
-	shut_door(&door);
-	for (int i = 0; i < 2; i++) {
-		take(i, 2);
-		assert_true(COMES(wants[i][2].called));
-		assert_null(wants[i][2].client);
-	}
-}
-
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(two_loops_that_dial_together_share_32),
 		TEST(what_another_loop_does_not_use_makes_room),
@@ -523,10 +265,6 @@ int main(void)
 		TEST(a_new_route_to_the_same_place_has_no_32_of_its_own),
 		TEST(who_waits_for_a_websocket_gets_what_ends_elsewhere),
 		TEST(who_waits_for_a_websocket_keeps_no_spare),
-		TEST(a_device_that_takes_no_more_is_shared),
-		TEST(a_device_that_takes_one_more_later_is_asked_again),
-		TEST(a_device_out_of_reach_is_asked_again),
-		TEST(a_device_full_of_websockets_has_no_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
