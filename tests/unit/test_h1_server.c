@@ -23,6 +23,7 @@ struct app {
 	struct http_conn *conn;
 	struct exchange *x; /* the one under way */
 	struct timer later;
+	unsigned fin_turns; /* in which it waited */
 	char log[512]; /* what happened, in order */
 	size_t body, sent, most;
 	size_t taken; /* of what the peer sends, when `later` came */
@@ -79,6 +80,12 @@ static void upgrade(struct exchange *x)
 static void on_later(struct timer *t)
 {
 	struct app *a = container_of(t, struct app, later);
+	/* Who sends no more has said so, and was heard, however late this thread runs. */
+	if (a->peer.half_close && a->fin_turns < 3) {
+		a->fin_turns += a->peer.fin_sent;
+		timer_arm(t, 1);
+		return;
+	}
 	a->taken = a->peer.at;
 	if (path_is(a->x, "/later"))
 		exchange_reply(a->x, 200, NULL, NULL, "later");
